@@ -1,0 +1,136 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+// Products of other packages, named once.
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioHTTPTypes: Target.Dependency = .product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+let nioHTTPTypesHTTP1: Target.Dependency = .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+
+func library(
+    _ name: String,
+    path: String? = nil,
+    _ dependencies: [Target.Dependency],
+    resources: [Resource]? = nil
+) -> Target {
+    .target(name: name, dependencies: dependencies, path: path, resources: resources, swiftSettings: settings)
+}
+
+func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name,
+        dependencies: dependencies,
+        path: "Sources/Executables/\(name)",
+        swiftSettings: settings
+    )
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+    .testTarget(
+        name: name,
+        dependencies: dependencies + ["TestSupport"],
+        path: "Tests/\(name)",
+        resources: resources,
+        swiftSettings: settings
+    )
+}
+
+let package = Package(
+    name: "entrepot",
+    products: [
+        .executable(name: "registry-frontend", targets: ["RegistryFrontend"]),
+        .executable(name: "upstream-fetcher", targets: ["UpstreamFetcher"]),
+        .executable(name: "entrepot", targets: ["Entrepot"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    ],
+    targets: [
+        // C: headers of the system's libraries, nothing else.
+        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+
+        // Foundations: know nothing of the product.
+        library("Postgres", ["CLibPQ", logging, serviceLifecycle]),
+        library("HTTPTransport", ["CCurl", httpTypes, logging]),
+        library("OCI", [crypto, httpTypes]),
+
+        // Domain: values and rules, no I/O.
+        library("Models", ["OCI"]),
+
+        // Adapters: each one reaches one thing outside the process.
+        library("Metadata", ["Models", "OCI", "Postgres", crypto], resources: [.embedInCode("Migrations")]),
+        library("Jobs", ["Models", "Postgres", logging, serviceLifecycle]),
+        library("Blobs", ["Models", "OCI", logging]),
+        library("Upstream", ["HTTPTransport", "Models", "OCI", httpTypes, logging]),
+
+        // Shared flow.
+        library("PullThrough", ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", logging, serviceLifecycle]),
+        library("ServiceRuntime", ["Metadata", "Postgres", hummingbird, logging, serviceLifecycle, unixSignals, yams]),
+
+        // Services: never import each other.
+        library(
+            "Frontend",
+            path: "Sources/Services/Frontend",
+            [
+                "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", httpTypes, hummingbirdCore,
+                logging, nioCore, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, nioPosix, serviceLifecycle,
+            ]
+        ),
+        library(
+            "Fetcher",
+            path: "Sources/Services/Fetcher",
+            [
+                "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Upstream", logging,
+                serviceLifecycle,
+            ]
+        ),
+        library("Supervision", path: "Sources/Services/Supervision", [logging, subprocess, systemPackage]),
+
+        // Executables: settings, wiring, nothing else.
+        executable("RegistryFrontend", ["Blobs", "Frontend", "Postgres", "PullThrough", "ServiceRuntime"]),
+        executable(
+            "UpstreamFetcher",
+            ["Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "ServiceRuntime", "Upstream"]
+        ),
+        executable(
+            "Entrepot",
+            [
+                "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "ServiceRuntime", "Supervision",
+                argumentParser, httpTypes, logging, unixSignals,
+            ]
+        ),
+    ]
+)

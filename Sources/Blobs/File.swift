@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+
+/// An open file. Closed when the last one who uses it lets go.
+final class File: Sendable {
+    struct Status {
+        let size: Int64
+        let mode: mode_t
+        let sinceChange: Duration
+    }
+
+    let descriptor: Int32
+    let path: String
+
+    /// Throws ``BlobStorageError``. A file opened for writing that is read-only by mode opens for root and for its owner
+    /// through a short change of mode, since that mode says "verified", not "protected".
+    init(path: String, flags: Int32, mode: mode_t = 0) throws {
+        var descriptor = Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW, mode)
+        if descriptor < 0, errno == EACCES, flags & O_RDWR != 0, chmod(path, FilePartialWriter.arrivingMode) == 0 {
+            descriptor = Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW, mode)
+        }
+        guard descriptor >= 0 else { throw BlobStorageError.system("open", path) }
+        self.descriptor = descriptor
+        self.path = path
+    }
+
+    deinit { Glibc.close(descriptor) }
+
+    func status() throws -> Status {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw BlobStorageError.system("fstat", path) }
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        return Status(
+            size: Int64(status.st_size),
+            mode: status.st_mode & 0o777,
+            sinceChange: .seconds(max(0, Int64(now.tv_sec) - Int64(status.st_mtim.tv_sec)))
+        )
+    }
+
+    /// Reads until the buffer is full or the file ends.
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws -> Int {
+        var total = 0
+        while total < buffer.count {
+            let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[total...])
+            let count = pread(descriptor, rest.baseAddress, rest.count, off_t(offset) + off_t(total))
+            if count == 0 { break }
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw BlobStorageError.system("read", path)
+            }
+            total += count
+        }
+        return total
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws {
+        var total = 0
+        while total < bytes.count {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[total...])
+            let count = pwrite(descriptor, rest.baseAddress, rest.count, off_t(offset) + off_t(total))
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw BlobStorageError.system("write", path)
+            }
+            total += count
+        }
+    }
+
+    /// Takes the exclusive lock, which lasts until the file is closed. False when another open file has it.
+    func lock() throws -> Bool {
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            if errno == EWOULDBLOCK { return false }
+            guard errno == EINTR else { throw BlobStorageError.system("flock", path) }
+        }
+        return true
+    }
+
+    /// Throws ``BlobStorageError`` `noSpace` unless the device has room for so many bytes.
+    func checkRoom(for bytes: Int64) throws {
+        var device = statvfs()
+        guard fstatvfs(descriptor, &device) == 0 else { throw BlobStorageError.system("fstatvfs", path) }
+        let (free, isOverflow) = UInt64(device.f_bavail).multipliedReportingOverflow(by: UInt64(device.f_frsize))
+        guard isOverflow || free >= UInt64(max(0, bytes)) else {
+            throw BlobStorageError(.noSpace, "\(path) needs \(bytes) bytes, the device has \(free)")
+        }
+    }
+
+    func setMode(_ mode: mode_t) throws {
+        guard fchmod(descriptor, mode) == 0 else { throw BlobStorageError.system("fchmod", path) }
+    }
+
+    /// Makes the bytes durable. A failure means that they may be lost: never try again on the same file.
+    func sync() throws {
+        guard fsync(descriptor) == 0 else { throw BlobStorageError.system("fsync", path) }
+    }
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import HTTPTransport
+import HTTPTypes
+import Jobs
+import Logging
+import Metadata
+import Models
+import Postgres
+import ServiceRuntime
+import Supervision
+import UnixSignals
+
+/// Starts everything in the order in which it depends on each other, and ends it in the reverse order.
+struct Bringup {
+    private let settings: UpSettings
+    private let logger: Logger
+    private let startDeadline: Duration = .seconds(60)
+
+    init(_ settings: UpSettings, logger: Logger) {
+        self.settings = settings
+        self.logger = logger
+    }
+
+    func run() async throws {
+        let folder = try DataFolder(settings.data)
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+        let isInterrupted = StopFlag()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                for await signal in signals {
+                    logger.notice("stopping", metadata: ["signal": "\(signal)"])
+                    isInterrupted.set()
+                }
+            }
+            try await runAll(folder, until: isInterrupted)
+            group.cancelAll()
+        }
+        logger.notice("stopped")
+    }
+
+    private func runAll(_ folder: DataFolder, until stop: StopFlag) async throws {
+        guard settings.database == nil else {
+            return try await runServices(folder, database: settings.database ?? "", until: stop)
+        }
+        let cluster = PrivateCluster(programs: try .find(), folder: folder, logger: logger)
+        try await cluster.prepare()
+        try await withChildren([cluster.server()], stop) {
+            let database = cluster.connectionString(database: "entrepot")
+            try await makeDatabase(cluster, stop)
+            try await runServices(folder, database: database, until: stop)
+        }
+    }
+
+    /// Fetchers first, so that the first pull finds one; frontends end first, so that no pull loses its fetcher.
+    private func runServices(_ folder: DataFolder, database: String, until stop: StopFlag) async throws {
+        guard !stop.isSet else { return }
+        try await prepareSchema(database)
+        try await withChildren((1...settings.fetchers).map { fetcher($0, folder, database) }, stop) {
+            try await withChildren((0..<settings.frontends).map { frontend($0, folder, database) }, stop) {
+                try await waitUntilServing(stop)
+                guard !stop.isSet else { return }
+                try await announce(database)
+                await stop.wait()
+            }
+        }
+    }
+
+    /// Runs the processes while `body` runs; they are asked to end after it.
+    private func withChildren(
+        _ configurations: [ChildProcess.Configuration],
+        _ stop: StopFlag,
+        _ body: () async throws -> Void
+    ) async throws {
+        let children = configurations.map { configuration in
+            ChildProcess(
+                configuration,
+                output: { line in Console.write("[\(configuration.name)] \(line)") },
+                logger: logger
+            )
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for child in children { group.addTask { try await child.run() } }
+            let result: Result<Void, any Error>
+            do { result = .success(try await body()) } catch { result = .failure(error) }
+            for child in children { child.stop() }
+            try await group.waitForAll()
+            try result.get()
+        }
+    }
+
+    // MARK: - Database
+
+    private func makeDatabase(_ cluster: PrivateCluster, _ stop: StopFlag) async throws {
+        let configuration = PostgresConfiguration(
+            connectionString: cluster.connectionString(database: "postgres"),
+            applicationName: "entrepot up",
+            maximumConnections: 1
+        )
+        let client = PostgresClient(configuration, logger: logger)
+        try await eventually("PostgreSQL doesn't answer", stop) {
+            do {
+                try await client.query("SELECT 1")
+                return true
+            } catch is PostgresError {
+                return false
+            }
+        }
+        let exists = try await client.query("SELECT 1 FROM pg_database WHERE datname = 'entrepot'")
+        if exists.isEmpty { try await client.query("CREATE DATABASE entrepot") }
+        await client.close()
+    }
+
+    private func prepareSchema(_ database: String) async throws {
+        let client = PostgresClient(PostgresConfiguration(connectionString: database), logger: logger)
+        let applied = try await Migrator().migrate(client)
+        if !applied.isEmpty {
+            logger.notice("schema brought up to date", metadata: ["migrations": "\(applied.map(\.name))"])
+        }
+        let store = OrganizationStore()
+        var proxies = settings.proxies
+        if proxies.isEmpty, try await store.all(on: client).isEmpty {
+            proxies = try UpSettings.wellKnown.map(UpSettings.Proxy.init)
+        }
+        for proxy in proxies {
+            try await store.proxy(proxy.organization, from: proxy.upstream, on: client)
+        }
+        await JobNotifier(client: client, logger: logger)
+            .notify(.organizations, proxies.map(\.organization.rawValue))
+        await client.close()
+    }
+
+    // MARK: - Services
+
+    private func fetcher(_ number: Int, _ folder: DataFolder, _ database: String) -> ChildProcess.Configuration {
+        var configuration = service("upstream-fetcher", name: "fetcher-\(number)", folder, database)
+        configuration.environment["ENTREPOT_SSRF_ALLOWED_HOSTS"] = settings.allowedHosts
+        return configuration
+    }
+
+    private func frontend(_ index: Int, _ folder: DataFolder, _ database: String) -> ChildProcess.Configuration {
+        var configuration = service("registry-frontend", name: "frontend-\(index + 1)", folder, database)
+        configuration.environment["ENTREPOT_LISTEN_ADDRESS"] = "\(address(index))"
+        return configuration
+    }
+
+    private func service(
+        _ program: String,
+        name: String,
+        _ folder: DataFolder,
+        _ database: String
+    ) -> ChildProcess.Configuration {
+        var configuration = ChildProcess.Configuration(name: name, executable: Self.programs + "/" + program)
+        configuration.environment = [
+            "ENTREPOT_DB_URI": database,
+            "ENTREPOT_BLOB_DIRECTORY": folder.storage,
+            "ENTREPOT_INTERNAL_ADDRESS": "127.0.0.1:0",
+            "ENTREPOT_LOG_FORMAT": "text",
+        ]
+        return configuration
+    }
+
+    /// The other executables are beside this one.
+    private static var programs: String {
+        let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))  // always there on Linux
+        return URL(filePath: own ?? CommandLine.arguments[0]).deletingLastPathComponent().path
+    }
+
+    private func address(_ index: Int) -> HostPort {
+        HostPort(host: settings.listen.host, port: settings.listen.port + index)
+    }
+
+    // MARK: - Readiness
+
+    private func waitUntilServing(_ stop: StopFlag) async throws {
+        let transport = HTTPTransport(
+            HTTPTransportConfiguration(addressPolicy: .unrestricted, proxies: .none),
+            logger: logger
+        )
+        defer { transport.shutdown() }
+        for index in 0..<settings.frontends {
+            try await eventually("no frontend answers at \(address(index))", stop) {
+                do {
+                    let response = try await transport.send(HTTPTransportRequest(url: "http://\(reachable(index))/v2/"))
+                    return response.head.status == 200
+                } catch is HTTPTransportError {
+                    return false
+                }
+            }
+        }
+    }
+
+    /// An address that listens everywhere is asked on this machine.
+    private func reachable(_ index: Int) -> HostPort {
+        let address = address(index)
+        switch address.host {
+        case "0.0.0.0": return HostPort(host: "127.0.0.1", port: address.port)
+        case "::": return HostPort(host: "::1", port: address.port)
+        default: return address
+        }
+    }
+
+    private func eventually(
+        _ complaint: String,
+        _ stop: StopFlag,
+        _ condition: () async throws -> Bool
+    ) async throws {
+        let deadline = ContinuousClock.now + startDeadline
+        while !stop.isSet, try await !condition() {
+            guard ContinuousClock.now < deadline else {
+                throw SupervisionError("\(complaint) after \(startDeadline); the lines above say why")
+            }
+            await stop.wait(atMost: .milliseconds(50))
+        }
+    }
+
+    private func announce(_ database: String) async throws {
+        let client = PostgresClient(PostgresConfiguration(connectionString: database), logger: logger)
+        let organizations = try await OrganizationStore().all(on: client)
+        await client.close()
+        for organization in organizations {
+            guard let upstream = organization.proxyCache?.upstream else { continue }
+            Console.write("organization \(organization.name) proxies \(upstream)")
+        }
+        Console.write("ready: http://\(reachable(0))")
+        guard let example = organizations.first(where: { $0.proxyCache?.upstream.isDockerHub == true })
+        else { return Console.write("try:   skopeo inspect --tls-verify=false docker://\(reachable(0))/ORG/IMAGE:TAG") }
+        Console.write("try:   podman pull --tls-verify=false \(reachable(0))/\(example.name)/library/alpine:latest")
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import ServiceRuntime
+import Supervision
+import Synchronization
+
+/// How every subcommand runs: settings as services read them, errors as one line, exit status 2 for a wrong value.
+enum Command {
+    static func run(
+        name: String,
+        keys: [SettingKey] = SharedSettings.keys,
+        flags: [SettingKey: String] = [:],
+        config: String? = nil,
+        _ body: (ServiceRuntime) async throws -> Void
+    ) async throws {
+        do {
+            try await body(try ServiceRuntime(name: name, keys: keys, flags: flags, config: config))
+        } catch let error as SettingsError {
+            Console.complain(error.description)
+            throw ExitCode(2)
+        } catch let error as SupervisionError {
+            Console.complain(error.description)
+            throw ExitCode(1)
+        }
+    }
+}
+
+/// Whole lines, one writer at a time.
+enum Console {
+    private static let output = Mutex(FileHandle.standardOutput)
+    private static let errors = Mutex(FileHandle.standardError)
+
+    static func write(_ line: String) {
+        output.withLock { write(line, to: $0) }
+    }
+
+    static func complain(_ line: String) {
+        errors.withLock { write("entrepot: " + line, to: $0) }
+    }
+
+    private static func write(_ line: String, to handle: FileHandle) {
+        // Nobody reads any more: there is nobody to tell.
+        try? handle.write(contentsOf: Data((line + "\n").utf8))
+    }
+}

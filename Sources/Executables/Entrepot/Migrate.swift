@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Logging
+import Metadata
+import Postgres
+import ServiceRuntime
+
+/// Brings a database's schema to what this version needs.
+struct Migrate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Bring the database's schema up to date.")
+
+    @Option(help: "Connection string of the database; DB_URI in the environment otherwise.")
+    var postgres: String?
+
+    func run() async throws {
+        try await Command.run(name: "migrate") { runtime in
+            let database = try postgres ?? runtime.settings.secret(SharedSettings.database)
+            let client = PostgresClient(PostgresConfiguration(connectionString: database), logger: runtime.logger)
+            let applied = try await Migrator().migrate(client)
+            await client.close()
+            print(applied.isEmpty ? "the schema is current" : "applied: \(applied.map(\.name).joined(separator: ", "))")
+        }
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import HTTPTransport
+import Models
+import ServiceRuntime
+
+/// What `entrepot up` was told.
+struct UpSettings {
+    static let data = SettingKey(
+        "DATA",
+        kind: .string,
+        default: ".entrepot",
+        help: "folder for database and blobs of `entrepot up`"
+    )
+    static let listen = SettingKey(
+        "LISTEN_ADDRESS",
+        kind: .hostPort,
+        default: "127.0.0.1:5080",
+        help: "where clients reach the registry"
+    )
+    static let frontends = SettingKey("FRONTENDS", kind: .int, default: "1", help: "frontends of `entrepot up`")
+    static let fetchers = SettingKey("FETCHERS", kind: .int, default: "1", help: "fetchers of `entrepot up`")
+    static let allowedHosts = SettingKey(
+        "SSRF_ALLOWED_HOSTS",
+        kind: .list,
+        default: "",
+        help: "upstream hosts, addresses and CIDRs that may be private or loopback"
+    )
+
+    static let keys = SharedSettings.keys + [data, listen, frontends, fetchers, allowedHosts]
+
+    /// Organizations of a first start that names none.
+    static let wellKnown = [
+        "docker=docker.io", "quay=quay.io", "ghcr=ghcr.io", "k8s=registry.k8s.io", "gcr=gcr.io",
+        "mcr=mcr.microsoft.com",
+    ]
+
+    let data: String
+    let listen: HostPort
+    let frontends: Int
+    let fetchers: Int
+    let allowedHosts: String
+    /// Nil: make a private cluster.
+    let database: String?
+    let proxies: [Proxy]
+
+    /// `ORG=UPSTREAM[/NAMESPACE]`.
+    struct Proxy {
+        let organization: OrganizationName
+        let upstream: UpstreamAddress
+
+        /// Throws ``SettingsError`` that names the text.
+        init(_ text: String) throws {
+            guard let equals = text.firstIndex(of: "=") else {
+                throw SettingsError("--proxy \"\(text)\": expected ORG=UPSTREAM[/NAMESPACE]")
+            }
+            do {
+                organization = try OrganizationName(String(text[..<equals]))
+                upstream = try UpstreamAddress(parsing: String(text[text.index(after: equals)...]))
+            } catch {
+                throw SettingsError("--proxy \"\(text)\": \(error)")
+            }
+        }
+    }
+
+    init(_ settings: SettingsReader, proxies: [String]) throws {
+        data = try settings.string(Self.data)
+        listen = try settings.hostPort(Self.listen)
+        frontends = try settings.int(Self.frontends, in: 1...64)
+        fetchers = try settings.int(Self.fetchers, in: 1...64)
+        let allowed = try settings.list(Self.allowedHosts)
+        for text in allowed {
+            do { _ = try AllowedUpstream(text) } catch {
+                throw settings.invalid(Self.allowedHosts, text, "\(error)")
+            }
+        }
+        allowedHosts = allowed.joined(separator: ",")
+        guard listen.port > 0, listen.port + frontends - 1 <= 65_535 else {
+            throw settings.invalid(Self.listen, "\(listen)", "needs a port with room for \(frontends) frontends")
+        }
+        let database = try settings.secret(SharedSettings.database)
+        self.database = database.isEmpty ? nil : database
+        self.proxies = try proxies.map(Proxy.init)
+    }
+}

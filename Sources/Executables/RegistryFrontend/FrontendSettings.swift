@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Frontend
+import ServiceRuntime
+
+/// What an operator can set.
+struct FrontendSettings {
+    private static let listenAddress = SettingKey(
+        "LISTEN_ADDRESS",
+        kind: .hostPort,
+        default: "127.0.0.1:5080",
+        help: "where clients reach the registry"
+    )
+    private static let manifestTimeout = SettingKey(
+        "MANIFEST_TIMEOUT",
+        kind: .duration,
+        default: "45s",
+        help: "how long a client waits for a manifest that has to be fetched"
+    )
+    private static let stallTimeout = SettingKey(
+        "BLOB_STALL_TIMEOUT",
+        kind: .duration,
+        default: "120s",
+        help: "how long a client waits for the next byte of a blob"
+    )
+
+    static let keys = SharedSettings.keys + [listenAddress, manifestTimeout, stallTimeout]
+
+    let database: String
+    let databaseConnections: Int
+    let blobDirectory: String
+    var frontend = FrontendService.Configuration()
+
+    /// Throws a settings error that names the key.
+    init(_ settings: SettingsReader) throws {
+        database = try settings.secret(SharedSettings.database)
+        databaseConnections = try settings.int(SharedSettings.databaseConnections, in: 2...1_000)
+        blobDirectory = try settings.string(SharedSettings.blobDirectory)
+        let listen = try settings.hostPort(Self.listenAddress)
+        frontend.host = listen.host
+        frontend.port = listen.port
+        frontend.manifestDeadline = try settings.duration(Self.manifestTimeout)
+        frontend.stallDeadline = try settings.duration(Self.stallTimeout)
+    }
+}

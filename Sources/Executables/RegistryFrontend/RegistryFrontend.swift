@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Blobs
+import Frontend
+import Postgres
+import PullThrough
+import ServiceRuntime
+
+/// The registry that clients pull from.
+@main
+struct RegistryFrontend {
+    static func main() async {
+        await ServiceRuntime.main(name: "registry-frontend", keys: FrontendSettings.keys) { runtime in
+            let settings = try FrontendSettings(runtime.settings)
+            let postgres = PostgresConfiguration(
+                connectionString: settings.database,
+                applicationName: "registry-frontend",
+                maximumConnections: settings.databaseConnections
+            )
+            let client = PostgresClient(postgres, logger: runtime.logger)
+            try await runtime.waitForSchema(client)
+            let hub = ChangeHub(postgres, logger: runtime.logger)
+            let frontend = FrontendService(
+                settings.frontend,
+                client: client,
+                storage: try FileBlobStorage(root: settings.blobDirectory),
+                hub: hub,
+                logger: runtime.logger
+            )
+            try await runtime.run([client, hub, frontend], healthChecks: [.database(client)])
+        }
+    }
+}

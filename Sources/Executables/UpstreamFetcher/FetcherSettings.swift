@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Fetcher
+import HTTPTransport
+import ServiceRuntime
+import Upstream
+
+/// What an operator can set.
+struct FetcherSettings {
+    private static let allowedHosts = SettingKey(
+        "SSRF_ALLOWED_HOSTS",
+        kind: .list,
+        default: "",
+        help: "upstream hosts, addresses and CIDRs that may be private or loopback"
+    )
+    private static let connectTimeout = SettingKey(
+        "UPSTREAM_CONNECT_TIMEOUT",
+        kind: .duration,
+        default: "5s",
+        help: "for name look-up, connection and TLS with an upstream"
+    )
+    private static let responseTimeout = SettingKey(
+        "UPSTREAM_RESPONSE_TIMEOUT",
+        kind: .duration,
+        default: "30s",
+        help: "until an upstream begins to answer a request"
+    )
+    private static let idleTimeout = SettingKey(
+        "UPSTREAM_IDLE_TIMEOUT",
+        kind: .duration,
+        default: "60s",
+        help: "without one byte from an upstream that is sending"
+    )
+    private static let manifestSlots = SettingKey(
+        "FETCHER_MANIFEST_SLOTS",
+        kind: .int,
+        default: "32",
+        help: "manifests and tag checks that one fetcher does at once"
+    )
+    private static let blobSlots = SettingKey(
+        "FETCHER_BLOB_SLOTS",
+        kind: .int,
+        default: "16",
+        help: "blobs that one fetcher receives at once"
+    )
+    private static let lease = SettingKey(
+        "FETCHER_LEASE",
+        kind: .duration,
+        default: "8s",
+        help: "after which another fetcher takes over from one that fell silent"
+    )
+
+    static let keys =
+        SharedSettings.keys + [
+            allowedHosts, connectTimeout, responseTimeout, idleTimeout, manifestSlots, blobSlots, lease,
+        ]
+
+    let database: String
+    let databaseConnections: Int
+    let blobDirectory: String
+    let transport: HTTPTransportConfiguration
+    /// Threads that receive blobs, beside the one for manifests.
+    let blobThreads = 2
+    var deadlines = UpstreamClient.Deadlines()
+    var fetcher = FetcherService.Configuration()
+
+    /// Throws a settings error that names the key.
+    init(_ settings: SettingsReader) throws {
+        database = try settings.secret(SharedSettings.database)
+        databaseConnections = try settings.int(SharedSettings.databaseConnections, in: 2...1_000)
+        blobDirectory = try settings.string(SharedSettings.blobDirectory)
+        let allowed = try settings.list(Self.allowedHosts).map { text in
+            do { return try AllowedUpstream(text) } catch { throw settings.invalid(Self.allowedHosts, text, "\(error)") }
+        }
+        transport = HTTPTransportConfiguration(addressPolicy: AddressPolicy(allowed: allowed))
+        deadlines.connect = try settings.duration(Self.connectTimeout)
+        deadlines.firstByte = try settings.duration(Self.responseTimeout)
+        deadlines.idle = try settings.duration(Self.idleTimeout)
+        fetcher.manifestSlots = try settings.int(Self.manifestSlots, in: 1...1_000)
+        fetcher.blobSlots = try settings.int(Self.blobSlots, in: 1...1_000)
+        fetcher.lease = try settings.duration(Self.lease)
+    }
+}

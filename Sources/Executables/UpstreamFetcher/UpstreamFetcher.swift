@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Blobs
+import Fetcher
+import Foundation
+import HTTPTransport
+import Postgres
+import PullThrough
+import ServiceRuntime
+import Upstream
+
+/// The only process that talks to upstream registries.
+@main
+struct UpstreamFetcher {
+    static func main() async {
+        await ServiceRuntime.main(name: "upstream-fetcher", keys: FetcherSettings.keys) { runtime in
+            let settings = try FetcherSettings(runtime.settings)
+            let postgres = PostgresConfiguration(
+                connectionString: settings.database,
+                applicationName: "upstream-fetcher",
+                maximumConnections: settings.databaseConnections
+            )
+            let client = PostgresClient(postgres, logger: runtime.logger)
+            try await runtime.waitForSchema(client)
+            let hub = ChangeHub(postgres, logger: runtime.logger)
+            let transports = (0...settings.blobThreads).map { _ in
+                HTTPTransport(settings.transport, logger: runtime.logger)
+            }
+            defer { for transport in transports { transport.shutdown() } }
+            let fetcher = FetcherService(
+                settings.fetcher,
+                worker: "\(ProcessInfo.processInfo.hostName):\(ProcessInfo.processInfo.processIdentifier)",
+                client: client,
+                storage: try FileBlobStorage(root: settings.blobDirectory),
+                upstream: UpstreamClient(
+                    api: transports[0],
+                    blobTransports: Array(transports.dropFirst()),
+                    deadlines: settings.deadlines
+                ),
+                hub: hub,
+                logger: runtime.logger
+            )
+            try await runtime.run([client, hub, fetcher], healthChecks: [.database(client)])
+        }
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Logging
+package import Models
+package import Postgres
+
+/// Tells other processes to look at the database. Call it after the commit, never inside a transaction: a NOTIFY holds
+/// a lock of the whole database until its transaction ends.
+///
+/// Notifications are hints; who misses one finds out by polling. While one is on its way others gather and go
+/// out together.
+package actor JobNotifier {
+    package enum Channel: String, Sendable, CaseIterable {
+        /// Payload: names of queues that have work.
+        case jobs = "entrepot_job"
+        /// Payload: ids of jobs that have ended.
+        case finishedJobs = "entrepot_job_finished"
+        /// Payload: digests of blobs that started to arrive, or are here.
+        case blobs = "entrepot_blob"
+        /// Payload: names of organizations whose settings changed.
+        case organizations = "entrepot_organization"
+    }
+
+    /// PostgreSQL refuses payloads of 8,000 bytes and more.
+    private static let maximumPayloadBytes = 7_900
+
+    private let client: PostgresClient
+    private let logger: Logger
+    private var pending: [Channel: Set<String>] = [:]
+    private var isSending = false
+
+    package init(client: PostgresClient, logger: Logger) {
+        self.client = client
+        self.logger = logger
+    }
+
+    package func notify(_ channel: Channel, _ items: [String]) async {
+        pending[channel, default: []].formUnion(items)
+        guard !isSending else { return }
+        isSending = true
+        defer { isSending = false }
+        while let (channel, items) = pending.popFirst() {
+            for payload in Self.payloads(items) {
+                do {
+                    try await client.query("SELECT pg_notify(\(channel.rawValue), \(payload))")
+                } catch {
+                    logger.debug("notification not sent", metadata: ["error": "\(error)"])
+                }
+            }
+        }
+    }
+
+    package func jobsAvailable(_ queue: JobQueueName) async { await notify(.jobs, [queue.rawValue]) }
+
+    package func jobsFinished(_ jobs: [JobID]) async { await notify(.finishedJobs, jobs.map(\.description)) }
+
+    /// Items of a payload as receivers split it.
+    package static func items(_ payload: String) -> [String] {
+        payload.split(separator: ",").map(String.init)
+    }
+
+    private static func payloads(_ items: Set<String>) -> [String] {
+        var payloads: [String] = []
+        for item in items {
+            if let last = payloads.last, last.utf8.count + 1 + item.utf8.count <= maximumPayloadBytes {
+                payloads[payloads.count - 1] = last + "," + item
+            } else {
+                payloads.append(item)
+            }
+        }
+        return payloads
+    }
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Logging
+package import Models
+package import Postgres
+import ServiceLifecycle
+import Synchronization
+
+/// Claims jobs of one queue and runs their handlers, a bounded number at once. At shutdown it stops claiming, lets
+/// running jobs finish for a while, and hands the rest back.
+package struct JobProcessor: Service {
+    package struct Configuration: Sendable {
+        package var queue: JobQueueName
+        /// Jobs that run at once in this process.
+        package var slots: Int
+        package var lease: Duration = .seconds(8)
+        /// How often the table is looked at when nothing was notified.
+        package var pollInterval: Duration = .seconds(1)
+        /// How long running jobs may go on after a shutdown began.
+        package var shutdownGrace: Duration = .seconds(5)
+
+        package init(queue: JobQueueName, slots: Int) {
+            self.queue = queue
+            self.slots = slots
+        }
+    }
+
+    private let configuration: Configuration
+    private let worker: String
+    private let handlers: [JobKind: any JobHandler]
+    private let client: PostgresClient
+    private let notifier: JobNotifier
+    private let wakeUp: WakeUp
+    private let logger: Logger
+    private let queue = JobQueue()
+    private let running = RunningJobs()
+
+    package init(
+        _ configuration: Configuration,
+        worker: String,
+        handlers: [any JobHandler],
+        client: PostgresClient,
+        notifier: JobNotifier,
+        wakeUp: WakeUp,
+        logger: Logger
+    ) {
+        self.configuration = configuration
+        self.worker = worker
+        self.handlers = Dictionary(uniqueKeysWithValues: handlers.map { ($0.kind, $0) })
+        self.client = client
+        self.notifier = notifier
+        self.wakeUp = wakeUp
+        self.logger = logger
+    }
+
+    package func run() async throws {
+        let isStopping = Atomic(false)
+        await withTaskCancellationOrGracefulShutdownHandler {
+            await withDiscardingTaskGroup { group in
+                group.addTask { await heartbeats() }
+                while !isStopping.load(ordering: .acquiring), !Task.isCancelled {
+                    let claimed = await claim(upTo: configuration.slots - running.count)
+                    for job in claimed { start(job, in: &group) }
+                    if claimed.isEmpty || running.count >= configuration.slots {
+                        await wakeUp.wait(atMost: configuration.pollInterval)
+                    }
+                }
+                await drain()
+                group.cancelAll()
+            }
+        } onCancelOrGracefulShutdown: {
+            isStopping.store(true, ordering: .releasing)
+            wakeUp.wake()
+        }
+    }
+
+    private func claim(upTo limit: Int) async -> [ClaimedJob] {
+        guard limit > 0 else { return [] }
+        do {
+            return try await queue.claim(
+                configuration.queue,
+                limit: limit,
+                worker: worker,
+                lease: configuration.lease,
+                on: client
+            )
+        } catch is CancellationError {
+            return []
+        } catch {
+            logger.warning("jobs can't be claimed", metadata: ["queue": "\(configuration.queue)", "error": "\(error)"])
+            return []
+        }
+    }
+
+    private func start(_ job: ClaimedJob, in group: inout DiscardingTaskGroup) {
+        let slot = running.add(job.lease)
+        group.addTask {
+            // The work is a group of its own, so that a lost lease ends this job and no other.
+            await withTaskGroup(of: Bool.self) { work in
+                work.addTask {
+                    await perform(job)
+                    return true
+                }
+                work.addTask {
+                    await slot.untilRevoked()
+                    return false
+                }
+                _ = await work.next()
+                work.cancelAll()
+            }
+            running.remove(job.lease)
+            wakeUp.wake()
+        }
+    }
+
+    private func perform(_ job: ClaimedJob) async {
+        let outcome: JobOutcome
+        do {
+            guard let handler = handlers[job.kind] else {
+                throw JobQueueError(.corruptRow, "queue \(configuration.queue) has no handler for \(job.kind)")
+            }
+            outcome = try await handler.handle(job)
+        } catch is CancellationError {
+            return  // shutdown hands the job back; a lost lease leaves it to its new holder
+        } catch let error as JobQueueError where error.code == .leaseLost {
+            logger.warning("lease lost, result dropped", metadata: ["job.id": "\(job.lease.job)"])
+            return
+        } catch {
+            outcome = .retry(
+                after: RetryPolicy(base: .milliseconds(200), cap: .seconds(30)).delay(afterFailures: job.attempt),
+                reason: "\(error)",
+                result: Self.failure("the cache failed: \(type(of: error))")
+            )
+        }
+        await settle(job, outcome)
+    }
+
+    /// Writes the outcome down; tried again for a while, since a job that was done needs no second time.
+    private func settle(_ job: ClaimedJob, _ outcome: JobOutcome) async {
+        for failures in 1...5 {
+            do {
+                try await write(outcome, of: job)
+                await notifier.jobsFinished([job.lease.job])
+                return
+            } catch is CancellationError {
+                return
+            } catch let error as JobQueueError {
+                logger.warning("outcome dropped", metadata: ["job.id": "\(job.lease.job)", "error": "\(error)"])
+                return
+            } catch {
+                logger.warning("outcome not written", metadata: ["job.id": "\(job.lease.job)", "error": "\(error)"])
+                let delay = RetryPolicy(base: .milliseconds(100), cap: .seconds(2)).delay(afterFailures: failures)
+                do { try await Task.sleep(for: delay) } catch { return }
+            }
+        }
+    }
+
+    private func write(_ outcome: JobOutcome, of job: ClaimedJob) async throws {
+        switch outcome {
+        case .finished:
+            break
+        case .complete(let result):
+            try await queue.complete(job.lease, result: result, on: client)
+        case .retry(let delay, let reason, let result):
+            logger.warning(
+                "job failed",
+                metadata: ["job.id": "\(job.lease.job)", "job.kind": "\(job.kind.rawValue)", "reason": "\(reason)"]
+            )
+            try await queue.fail(
+                job.lease,
+                reason: reason,
+                retryAfter: job.isLastAttempt ? nil : delay,
+                result: result,
+                on: client
+            )
+        case .discard(let reason, let result):
+            try await queue.fail(job.lease, reason: reason, retryAfter: nil, result: result, on: client)
+        }
+    }
+
+    /// Keeps the leases of running jobs, and ends the jobs whose lease is lost.
+    private func heartbeats() async {
+        while !Task.isCancelled {
+            do { try await Task.sleep(for: configuration.lease / 4) } catch { return }
+            let leases = running.leases
+            guard !leases.isEmpty else { continue }
+            do {
+                let held = try await queue.heartbeat(leases, lease: configuration.lease, on: client)
+                running.revoke(leases.filter { !held.contains($0) })
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.warning("leases not extended", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    private func drain() async {
+        let clock = ContinuousClock()
+        let deadline = clock.now + configuration.shutdownGrace
+        while running.count > 0, clock.now < deadline, !Task.isCancelled {
+            await wakeUp.wait(atMost: min(deadline - clock.now, .milliseconds(500)))
+        }
+        let leases = running.leases
+        guard !leases.isEmpty else { return }
+        do {
+            try await queue.handBack(leases, on: client)
+            await notifier.jobsAvailable(configuration.queue)
+        } catch {
+            // Their leases will lapse, which takes longer but loses nothing.
+            logger.warning("jobs not handed back", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// What those who wait are told when it is the cache itself that failed.
+    static func failure(_ message: String) -> String {
+        let verdict = FetchVerdict<ManifestFetched>(failure: FetchFailure(.cache, message))
+        return JSONText.encode(verdict)
+    }
+}

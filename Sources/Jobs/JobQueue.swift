@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+package import Models
+package import Postgres
+
+/// The job table: one statement per verb. See README.md beside this file for the states.
+///
+/// No verb sends notifications: those go out after the commit, through ``JobNotifier``.
+package struct JobQueue: Sendable {
+    /// A job whose lease ran out this often has killed its workers and isn't given to another one.
+    package static let maximumLapses = 3
+
+    package init() {}
+
+    /// Queues the work, or joins the live job that does the same already. Runs in the caller's transaction, if any.
+    package func enqueue<Payload: JobPayload>(
+        _ payload: Payload,
+        priority: Int = 1,
+        maxAttempts: Int = 3,
+        on db: some Queryable
+    ) async throws -> JobID {
+        // DO UPDATE rather than DO NOTHING: it returns the row that exists, without a second look that could miss it.
+        let id = try await db.query(
+            """
+            INSERT INTO job (queue, kind, priority, organization_id, unique_key, payload, max_attempts)
+            VALUES (\(Payload.queue.rawValue), \(Payload.kind.rawValue), \(priority), \(payload.organization.rawValue),
+                \(payload.uniqueKey), \(json: payload), \(maxAttempts))
+            ON CONFLICT (kind, unique_key) WHERE state IN ('available', 'running', 'retryable')
+            DO UPDATE SET priority = least(job.priority, excluded.priority)
+            RETURNING id
+            """
+        ).decodeFirst(Int64.self)
+        guard let id else { throw JobQueueError(.corruptRow, "INSERT INTO job returned no row") }
+        return JobID(rawValue: id)
+    }
+
+    /// Takes up to `limit` jobs. Smallest priority first; among equals those of the organization that has the fewest
+    /// running, so that one organization's thousand jobs don't hold up another's one.
+    package func claim(
+        _ queue: JobQueueName,
+        limit: Int,
+        worker: String,
+        lease: Duration,
+        on db: some Queryable
+    ) async throws -> [ClaimedJob] {
+        // The locking SELECT sits in a MATERIALIZED CTE: inlined, the planner may run it more than once and lock more
+        // rows than the limit.
+        try await db.query(
+            """
+            WITH busy AS (
+                SELECT organization_id, count(*) AS running
+                FROM job WHERE queue = \(queue.rawValue) AND state = 'running' GROUP BY organization_id
+            ), picked AS MATERIALIZED (
+                SELECT job.id
+                FROM job LEFT JOIN busy ON busy.organization_id = job.organization_id
+                WHERE queue = \(queue.rawValue) AND state IN ('available', 'retryable') AND scheduled_at <= now()
+                ORDER BY priority, coalesce(busy.running, 0), scheduled_at, id
+                LIMIT \(limit)
+                FOR UPDATE OF job SKIP LOCKED
+            )
+            UPDATE job
+            SET state = 'running', attempt = attempt + 1, attempted_at = now(), attempted_by = \(worker),
+                lease_token = nextval('job_lease_token'), lease_expires_at = now() + \(seconds: lease)
+            FROM picked WHERE job.id = picked.id
+            RETURNING job.id, lease_token, kind, payload, attempt, max_attempts
+            """
+        ).map { row in
+            let (id, token, kind, payload, attempt, maxAttempts) = try row.decode(
+                (Int64, Int64, String, String, Int, Int).self
+            )
+            guard let kind = JobKind(rawValue: kind) else {
+                throw JobQueueError(.corruptRow, "job \(id) is of a kind that this program doesn't know")
+            }
+            return ClaimedJob(
+                lease: JobLease(job: JobID(rawValue: id), token: token),
+                kind: kind,
+                payload: payload,
+                attempt: attempt,
+                maxAttempts: maxAttempts
+            )
+        }
+    }
+
+    /// Extends leases. Returns those that are still held; a missing one was given to another worker.
+    package func heartbeat(
+        _ leases: [JobLease],
+        lease: Duration,
+        on db: some Queryable
+    ) async throws -> Set<JobLease> {
+        let rows = try await db.query(
+            """
+            UPDATE job SET lease_expires_at = now() + \(seconds: lease)
+            FROM unnest(\(leases.map(\.job.rawValue))::bigint[], \(leases.map(\.token))::bigint[]) AS held (id, token)
+            WHERE job.id = held.id AND job.lease_token = held.token AND job.state = 'running'
+            RETURNING job.id, job.lease_token
+            """
+        ).decode((Int64, Int64).self)
+        return Set(rows.map { JobLease(job: JobID(rawValue: $0.0), token: $0.1) })
+    }
+
+    /// Ends the job well. In the transaction that publishes its work this is the fence.
+    /// Throws ``JobQueueError`` `leaseLost` when the job is somebody else's.
+    package func complete(_ lease: JobLease, result: String, on db: some Queryable) async throws {
+        let changed = try await db.execute(
+            """
+            UPDATE job
+            SET state = 'completed', result = \(result)::jsonb, finalized_at = now(), lease_expires_at = NULL
+            WHERE id = \(lease.job.rawValue) AND lease_token = \(lease.token) AND state = 'running'
+            """
+        )
+        guard changed == 1 else { throw JobQueueError.leaseLost(lease) }
+    }
+
+    /// Fails inside a transaction unless the lease is held, and keeps it from lapsing until the transaction ends.
+    package func fence(_ lease: JobLease, on db: some Queryable) async throws {
+        let held = try await db.query(
+            """
+            SELECT 1 FROM job WHERE id = \(lease.job.rawValue) AND lease_token = \(lease.token) AND state = 'running'
+            FOR UPDATE
+            """
+        )
+        guard !held.isEmpty else { throw JobQueueError.leaseLost(lease) }
+    }
+
+    /// Ends this attempt badly; `retryAfter` nil ends the job. The reason is kept in the row.
+    package func fail(
+        _ lease: JobLease,
+        reason: String,
+        retryAfter: Duration?,
+        result: String?,
+        on db: some Queryable
+    ) async throws {
+        let isFinal = retryAfter == nil
+        let changed = try await db.execute(
+            """
+            UPDATE job
+            SET state = CASE WHEN \(isFinal) THEN 'discarded' ELSE 'retryable' END::job_state,
+                finalized_at = CASE WHEN \(isFinal) THEN now() END,
+                scheduled_at = now() + \(seconds: retryAfter ?? .zero),
+                result = \(result)::jsonb,
+                lapses = 0,
+                errors = errors || jsonb_build_object(
+                    'at', now(), 'attempt', attempt, 'worker', attempted_by, 'message', \(reason)::text),
+                lease_expires_at = NULL
+            WHERE id = \(lease.job.rawValue) AND lease_token = \(lease.token) AND state = 'running'
+            """
+        )
+        guard changed == 1 else { throw JobQueueError.leaseLost(lease) }
+    }
+
+    /// Gives jobs back unharmed, as at shutdown: the attempt doesn't count, another worker may start at once.
+    package func handBack(_ leases: [JobLease], on db: some Queryable) async throws {
+        try await db.query(
+            """
+            UPDATE job
+            SET state = 'available', attempt = attempt - 1, scheduled_at = now(), lease_expires_at = NULL
+            FROM unnest(\(leases.map(\.job.rawValue))::bigint[], \(leases.map(\.token))::bigint[]) AS held (id, token)
+            WHERE job.id = held.id AND job.lease_token = held.token AND job.state = 'running'
+            """
+        )
+    }
+
+    /// Takes jobs from workers that fell silent. They may be claimed again at once, but a job that has lapsed
+    /// ``maximumLapses`` times, or has no attempt left, is discarded with `lapsedResult` for those who wait.
+    package func rescue(lapsedResult: String, on db: some Queryable) async throws -> [RescuedJob] {
+        try await db.query(
+            """
+            WITH lapsed AS MATERIALIZED (
+                SELECT id FROM job WHERE state = 'running' AND lease_expires_at < now()
+                ORDER BY lease_expires_at LIMIT 100 FOR UPDATE SKIP LOCKED
+            ), judged AS (
+                SELECT job.id, (job.lapses + 1 >= \(Self.maximumLapses)) AS is_poison FROM job JOIN lapsed USING (id)
+            )
+            UPDATE job
+            SET state = CASE WHEN is_poison THEN 'discarded' ELSE 'available' END::job_state,
+                finalized_at = CASE WHEN is_poison THEN now() END,
+                result = CASE WHEN is_poison THEN \(lapsedResult)::jsonb END,
+                attempt = attempt - CASE WHEN is_poison THEN 0 ELSE 1 END,
+                lapses = lapses + 1,
+                scheduled_at = now(),
+                errors = errors || jsonb_build_object(
+                    'at', now(), 'attempt', attempt, 'worker', attempted_by, 'message', 'lease ran out'),
+                lease_expires_at = NULL
+            FROM judged WHERE job.id = judged.id
+            RETURNING job.id, job.queue, job.state
+            """
+        ).map { row in
+            let (id, queue, state) = try row.decode((Int64, String, String).self)
+            return RescuedJob(id: JobID(rawValue: id), queue: queue, isDiscarded: state == JobState.discarded.rawValue)
+        }
+    }
+
+    /// What became of these jobs; those that were cleaned away are missing.
+    package func statuses(of jobs: [JobID], on db: some Queryable) async throws -> [JobStatus] {
+        try await db.query(
+            "SELECT id, state, result, payload FROM job WHERE id = ANY(\(jobs.map(\.rawValue))::bigint[])"
+        ).map { row in
+            let (id, state, result, payload) = try row.decode((Int64, String, String?, String).self)
+            guard let state = JobState(rawValue: state) else {
+                throw JobQueueError(.corruptRow, "job \(id) is in a state that this program doesn't know")
+            }
+            return JobStatus(id: JobID(rawValue: id), state: state, result: result, payload: payload)
+        }
+    }
+
+    /// Removes finished jobs, a batch at a time: completed ones soon, discarded ones later, since people read those.
+    /// - Returns: how many went.
+    package func clean(
+        completedOlderThan completedAge: Duration,
+        discardedOlderThan discardedAge: Duration,
+        limit: Int,
+        on db: some Queryable
+    ) async throws -> Int {
+        try await db.execute(
+            """
+            DELETE FROM job WHERE id IN (
+                SELECT id FROM job
+                WHERE (state = 'completed' AND finalized_at < now() - \(seconds: completedAge))
+                    OR (state = 'discarded' AND finalized_at < now() - \(seconds: discardedAge))
+                ORDER BY finalized_at LIMIT \(limit) FOR UPDATE SKIP LOCKED
+            )
+            """
+        )
+    }
+}
+
+/// A job whose worker fell silent.
+package struct RescuedJob: Sendable, Hashable {
+    package let id: JobID
+    package let queue: String
+    package let isDiscarded: Bool
+}
+
+extension Query.StringInterpolation {
+    /// An interval.
+    mutating func appendInterpolation(seconds duration: Duration) {
+        let (seconds, attoseconds) = duration.components
+        appendInterpolation(Double(seconds) + Double(attoseconds) / 1e18)
+        appendLiteral("::float8 * interval '1 second'")
+    }
+}

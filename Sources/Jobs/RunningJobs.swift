@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+
+/// The jobs that a processor has in its hands.
+final class RunningJobs: Sendable {
+    /// One running job's way of learning that its lease is lost.
+    final class Slot: Sendable {
+        private let wakeUp = WakeUp()
+        private let isRevoked = Atomic(false)
+
+        func revoke() {
+            isRevoked.store(true, ordering: .releasing)
+            wakeUp.wake()
+        }
+
+        /// Returns when the lease is lost or the task is cancelled.
+        func untilRevoked() async {
+            while !Task.isCancelled, !isRevoked.load(ordering: .acquiring) {
+                await wakeUp.wait(atMost: .seconds(3_600))
+            }
+        }
+    }
+
+    private let slots = Mutex<[JobLease: Slot]>([:])
+
+    var count: Int { slots.withLock { $0.count } }
+
+    var leases: [JobLease] { slots.withLock { Array($0.keys) } }
+
+    func add(_ lease: JobLease) -> Slot {
+        let slot = Slot()
+        slots.withLock { $0[lease] = slot }
+        return slot
+    }
+
+    func remove(_ lease: JobLease) {
+        _ = slots.withLock { $0.removeValue(forKey: lease) }
+    }
+
+    func revoke(_ leases: [JobLease]) {
+        for slot in slots.withLock({ slots in leases.compactMap { slots[$0] } }) { slot.revoke() }
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+package import Models
+package import OCI
+package import Postgres
+
+/// Blob records: which digests are named by manifests, and where their bytes are.
+package struct BlobStore: Sendable {
+    package init() {}
+
+    /// The blob, if a manifest of this repository names it. Content that only other repositories name doesn't exist
+    /// here, whether its bytes are present or not.
+    package func find(
+        _ digest: Digest,
+        repository: RepositoryName,
+        organization: OrganizationID,
+        on db: some Queryable
+    ) async throws -> DeclaredBlob? {
+        try await db.query(
+            """
+            SELECT mb.size_bytes, b.generation, b.size_bytes
+            FROM repository r
+            JOIN repository_manifest rm ON rm.repository_id = r.id
+            JOIN manifest_blob mb ON mb.manifest_id = rm.manifest_id AND mb.digest = \(digest.description)
+            JOIN blob b ON b.digest = mb.digest
+            WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+            LIMIT 1
+            """
+        ).first.map { row in
+            let (declared, generation, size) = try row.decode((Int64, UUID?, Int64?).self)
+            return DeclaredBlob(
+                digest: digest,
+                sizeBytes: declared,
+                placement: Self.placement(digest, generation, size)
+            )
+        }
+    }
+
+    /// Nil when no manifest names the digest.
+    package func state(of digest: Digest, on db: some Queryable) async throws -> BlobState? {
+        try await db.query(
+            """
+            SELECT generation, size_bytes, partial_generation, partial_validator
+            FROM blob WHERE digest = \(digest.description)
+            """
+        ).first.map { row in
+            let (generation, size, partial, validator) = try row.decode((UUID?, Int64?, UUID?, String?).self)
+            return BlobState(
+                placement: Self.placement(digest, generation, size),
+                partial: partial.map { PartialRecord(generation: Generation(rawValue: $0), validator: validator) }
+            )
+        }
+    }
+
+    /// Says which partial is being filled, or (nil) that there is none.
+    package func setPartial(_ partial: PartialRecord?, of digest: Digest, on db: some Queryable) async throws {
+        try await db.query(
+            """
+            UPDATE blob
+            SET partial_generation = \(partial?.generation.rawValue), partial_validator = \(partial?.validator)
+            WHERE digest = \(digest.description)
+            """
+        )
+    }
+
+    /// Says that the bytes are there. The object must be durable before.
+    /// - Returns: the copy that this one replaces, whose object nobody needs any more.
+    package func place(_ placement: BlobPlacement, on db: some Queryable) async throws -> BlobPlacement? {
+        let old = try await db.query(
+            """
+            WITH old AS (SELECT digest, generation, size_bytes FROM blob WHERE digest = \(placement.digest.description) FOR UPDATE)
+            UPDATE blob
+            SET generation = \(placement.generation.rawValue), size_bytes = \(placement.sizeBytes), placed_at = now(),
+                partial_generation = NULL, partial_validator = NULL
+            FROM old WHERE blob.digest = old.digest
+            RETURNING old.generation, old.size_bytes
+            """
+        ).decodeFirst((UUID?, Int64?).self)
+        guard let old else { throw MetadataError(.corruptRow, "blob row vanished while its bytes were fetched") }
+        return Self.placement(placement.digest, old.0, old.1)
+    }
+
+    /// Says that the bytes of this copy are gone (its object is missing or damaged), so that the next pull fetches them.
+    /// - Returns: false when the blob has another copy by now.
+    @discardableResult
+    package func unplace(_ placement: BlobPlacement, on db: some Queryable) async throws -> Bool {
+        try await db.execute(
+            """
+            UPDATE blob SET generation = NULL, size_bytes = NULL, placed_at = NULL
+            WHERE digest = \(placement.digest.description) AND generation = \(placement.generation.rawValue)
+            """
+        ) == 1
+    }
+
+    /// Partials that some row still speaks of, among these.
+    package func known(partials: [Generation], on db: some Queryable) async throws -> Set<Generation> {
+        let rows = try await db.query(
+            "SELECT partial_generation FROM blob WHERE partial_generation = ANY(\(partials.map(\.rawValue))::uuid[])"
+        ).decode(UUID.self)
+        return Set(rows.map { Generation(rawValue: $0) })
+    }
+
+    private static func placement(_ digest: Digest, _ generation: UUID?, _ size: Int64?) -> BlobPlacement? {
+        guard let generation, let size else { return nil }
+        return BlobPlacement(digest: digest, generation: Generation(rawValue: generation), sizeBytes: size)
+    }
+}

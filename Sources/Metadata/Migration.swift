@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Crypto
+
+/// One forward step of the schema, embedded in the binary.
+package struct Migration: Sendable, Hashable {
+    package let version: Int
+    package let name: String
+    package let sql: String
+
+    /// SHA-256 of the SQL: an applied migration never changes.
+    package var checksum: String {
+        SHA256.hash(data: Array(sql.utf8)).map { byte in
+            let text = String(byte, radix: 16)
+            return text.count == 1 ? "0" + text : text
+        }.joined()
+    }
+
+    /// All migrations, in the order in which they are applied.
+    package static let all: [Migration] = [
+        Migration(version: 1, name: "initial", sql: text(PackageResources.V0001_initial_sql))
+    ]
+
+    private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Postgres
+
+/// Brings a database's schema to what this binary needs. Forward only.
+package struct Migrator: Sendable {
+    /// Arbitrary, but the same in every binary: two migrators at once wait for each other.
+    private static let advisoryLock: Int64 = 0x656E_7472_6570_6F74
+
+    private let migrations: [Migration]
+
+    package init(migrations: [Migration] = Migration.all) {
+        self.migrations = migrations
+    }
+
+    /// Applies what is missing, each migration in a transaction of its own, under an advisory lock.
+    /// - Returns: the migrations that were applied now; none when the schema was current.
+    /// - Throws: ``MetadataError`` when the database was migrated by another history or a newer binary.
+    @discardableResult
+    package func migrate(_ client: PostgresClient) async throws -> [Migration] {
+        try await client.withConnection { connection in
+            try await connection.query("SELECT pg_advisory_lock(\(Self.advisoryLock))")
+            do {
+                let applied = try await migrate(on: connection)
+                try await connection.query("SELECT pg_advisory_unlock(\(Self.advisoryLock))")
+                return applied
+            } catch {
+                // The lock belongs to the session, which goes back to the pool. The first error is the one that counts.
+                _ = try? await connection.query("SELECT pg_advisory_unlock(\(Self.advisoryLock))")
+                throw error
+            }
+        }
+    }
+
+    /// Throws ``MetadataError`` unless the database has exactly the migrations that this binary knows.
+    package func check(_ client: PostgresClient) async throws {
+        let exists = try await client.query("SELECT to_regclass('schema_migration') IS NOT NULL").decodeFirst(Bool.self)
+        let applied = exists == true ? try await applied(on: client) : []
+        try verify(applied)
+        guard applied.count == migrations.count else {
+            throw MetadataError(
+                .schemaTooOld,
+                "the database has \(applied.count) of \(migrations.count) migrations; run `entrepot migrate`"
+            )
+        }
+    }
+
+    private func migrate(on connection: Connection) async throws -> [Migration] {
+        try await connection.query(
+            """
+            CREATE TABLE IF NOT EXISTS schema_migration (
+                version integer PRIMARY KEY,
+                name text NOT NULL,
+                checksum text NOT NULL,
+                applied_at timestamptz NOT NULL DEFAULT now()
+            )
+            """
+        )
+        let applied = try await applied(on: connection)
+        try verify(applied)
+        let pending = Array(migrations.dropFirst(applied.count))
+        for migration in pending {
+            try await apply(migration, on: connection)
+        }
+        return pending
+    }
+
+    private func apply(_ migration: Migration, on connection: Connection) async throws {
+        try await connection.query("BEGIN")
+        do {
+            try await connection.runScript(migration.sql)
+            try await connection.query(
+                """
+                INSERT INTO schema_migration (version, name, checksum)
+                VALUES (\(migration.version), \(migration.name), \(migration.checksum))
+                """
+            )
+            try await connection.query("COMMIT")
+        } catch {
+            _ = try? await connection.query("ROLLBACK")  // the migration's own error is the one that counts
+            throw error
+        }
+    }
+
+    private func applied(on db: some Queryable) async throws -> [(version: Int, checksum: String)] {
+        try await db.query("SELECT version, checksum FROM schema_migration ORDER BY version")
+            .decode((Int, String).self)
+            .map { (version: $0.0, checksum: $0.1) }
+    }
+
+    private func verify(_ applied: [(version: Int, checksum: String)]) throws {
+        for (index, row) in applied.enumerated() {
+            guard index < migrations.count else {
+                throw MetadataError(.schemaTooNew, "the database has migration \(row.version), which is newer than this program")
+            }
+            let known = migrations[index]
+            guard known.version == row.version, known.checksum == row.checksum else {
+                throw MetadataError(
+                    .schemaMismatch,
+                    "migration \(row.version) in the database isn't the \(known.version) of this program"
+                )
+            }
+        }
+    }
+}

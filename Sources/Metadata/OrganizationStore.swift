@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Models
+import OCI
+package import Postgres
+
+/// Organizations and their upstreams.
+package struct OrganizationStore: Sendable {
+    private let columns = """
+        o.id, o.name, c.upstream_registry, c.upstream_namespace, c.insecure,
+        c.freshness_s, c.expiration_s, c.staleness_s, c.generation
+        """
+
+    package init() {}
+
+    package func find(_ name: OrganizationName, on db: some Queryable) async throws -> Organization? {
+        try await db.query(
+            """
+            SELECT \(unescaped: columns)
+            FROM organization o LEFT JOIN proxy_cache_config c ON c.organization_id = o.id
+            WHERE o.name = \(name.rawValue)
+            """
+        ).first.map(Self.organization)
+    }
+
+    package func find(_ id: OrganizationID, on db: some Queryable) async throws -> Organization? {
+        try await db.query(
+            """
+            SELECT \(unescaped: columns)
+            FROM organization o LEFT JOIN proxy_cache_config c ON c.organization_id = o.id
+            WHERE o.id = \(id.rawValue)
+            """
+        ).first.map(Self.organization)
+    }
+
+    /// All organizations by name.
+    package func all(on db: some Queryable) async throws -> [Organization] {
+        try await db.query(
+            """
+            SELECT \(unescaped: columns)
+            FROM organization o LEFT JOIN proxy_cache_config c ON c.organization_id = o.id
+            ORDER BY o.name
+            """
+        ).map(Self.organization)
+    }
+
+    /// Makes the organization, or points the one that exists at this upstream. Its cached images stay.
+    package func proxy(
+        _ name: OrganizationName,
+        from upstream: UpstreamAddress,
+        on db: some Queryable
+    ) async throws {
+        try await db.query(
+            """
+            WITH target AS (
+                INSERT INTO organization (name) VALUES (\(name.rawValue))
+                ON CONFLICT (name) DO UPDATE SET name = excluded.name
+                RETURNING id
+            )
+            INSERT INTO proxy_cache_config AS c (organization_id, upstream_registry, upstream_namespace, insecure)
+            SELECT id, \(upstream.registry), \(upstream.namespace?.rawValue), \(upstream.isInsecure) FROM target
+            ON CONFLICT (organization_id) DO UPDATE
+            SET upstream_registry = excluded.upstream_registry,
+                upstream_namespace = excluded.upstream_namespace,
+                insecure = excluded.insecure,
+                generation = c.generation + 1,
+                updated_at = now()
+            WHERE (c.upstream_registry, c.upstream_namespace, c.insecure)
+                IS DISTINCT FROM (excluded.upstream_registry, excluded.upstream_namespace, excluded.insecure)
+            """
+        )
+    }
+
+    private static func organization(_ row: Row) throws -> Organization {
+        let (id, name, registry, namespace, insecure, freshness, expiration, staleness, generation) = try row.decode(
+            (Int64, String, String?, String?, Bool?, Int64?, Int64?, Int64?, Int64?).self
+        )
+        var config: ProxyCacheConfig?
+        if let registry, let insecure, let freshness, let expiration, let generation {
+            config = ProxyCacheConfig(
+                upstream: UpstreamAddress(
+                    registry: registry,
+                    namespace: try namespace.map { try parsed($0, "upstream_namespace") },
+                    isInsecure: insecure
+                ),
+                freshness: .seconds(freshness),
+                expiration: .seconds(expiration),
+                staleness: staleness.map { .seconds($0) },
+                generation: generation
+            )
+        }
+        return Organization(
+            id: OrganizationID(rawValue: id),
+            name: try parsed(name, "name"),
+            proxyCache: config
+        )
+    }
+}

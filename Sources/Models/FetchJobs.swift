@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import OCI
+
+/// Payload of a job: what it is called, where it queues, and what makes two of them the same.
+package protocol JobPayload: Codable, Sendable {
+    static var kind: JobKind { get }
+    static var queue: JobQueueName { get }
+    /// Live jobs of one kind with the same key are one job.
+    var uniqueKey: String { get }
+    /// Whose work this is, for fairness between organizations.
+    var organization: OrganizationID { get }
+}
+
+package enum JobKind: String, Sendable, Hashable, Codable {
+    case manifestFetch = "manifest_fetch"
+    case blobFetch = "blob_fetch"
+}
+
+package enum JobQueueName: String, Sendable, Hashable, Codable, CaseIterable {
+    /// Manifests and tag checks: short, a client waits.
+    case manifests
+    /// Blobs that a client waits for: as long as the upstream takes.
+    case blobs
+}
+
+/// "What is behind this reference, upstream?": checks a tag, or fetches a manifest that is absent.
+package struct ManifestFetch: JobPayload, Hashable {
+    package static let kind = JobKind.manifestFetch
+    package static let queue = JobQueueName.manifests
+
+    package let organization: OrganizationID
+    /// Canonical name inside the organization.
+    package let repository: RepositoryName
+    package let reference: Reference
+
+    package init(organization: OrganizationID, repository: RepositoryName, reference: Reference) {
+        self.organization = organization
+        self.repository = repository
+        self.reference = reference
+    }
+
+    package var uniqueKey: String {
+        switch reference {
+        case .tag(let tag): "\(organization)/\(repository):\(tag)"
+        case .digest(let digest): "\(organization)/\(repository)@\(digest)"
+        }
+    }
+}
+
+/// What a manifest fetch found. The rows were written before this was.
+package struct ManifestFetched: Hashable, Sendable, Codable {
+    package let digest: Digest
+    /// Bytes came from upstream, or a cached manifest became this tag's; false when upstream confirmed what was cached.
+    package let isNew: Bool
+
+    package init(digest: Digest, isNew: Bool) {
+        self.digest = digest
+        self.isNew = isNew
+    }
+}
+
+/// "Bring these bytes here." One job per digest for the whole deployment, whichever organization asked first.
+package struct BlobFetch: JobPayload, Hashable {
+    package static let kind = JobKind.blobFetch
+    package static let queue = JobQueueName.blobs
+
+    package let organization: OrganizationID
+    /// Canonical name inside the organization.
+    package let repository: RepositoryName
+    package let digest: Digest
+    /// Size that the manifest declares; no byte more is taken from upstream.
+    package let sizeBytes: Int64
+
+    package init(organization: OrganizationID, repository: RepositoryName, digest: Digest, sizeBytes: Int64) {
+        self.organization = organization
+        self.repository = repository
+        self.digest = digest
+        self.sizeBytes = sizeBytes
+    }
+
+    package var uniqueKey: String { digest.description }
+}
+
+/// How a job of any kind ended, as its row tells it: exactly one of the two is there.
+package struct FetchVerdict<Success: Codable & Sendable & Hashable>: Codable, Sendable, Hashable {
+    package let success: Success?
+    package let failure: FetchFailure?
+
+    package init(success: Success) {
+        self.success = success
+        self.failure = nil
+    }
+
+    package init(failure: FetchFailure) {
+        self.success = nil
+        self.failure = failure
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import OCI
+
+/// A manifest as a repository serves it: the upstream's bytes and media type, unchanged.
+package struct ManifestRecord: Sendable, Hashable {
+    package let id: ManifestID
+    package let digest: Digest
+    package let mediaType: MediaType
+    package let bytes: [UInt8]
+
+    package init(id: ManifestID, digest: Digest, mediaType: MediaType, bytes: [UInt8]) {
+        self.id = id
+        self.digest = digest
+        self.mediaType = mediaType
+        self.bytes = bytes
+    }
+}
+
+/// A live tag and how long ago, by the database's clock, upstream last confirmed it.
+package struct TagRecord: Sendable, Hashable {
+    package let id: TagID
+    package let digest: Digest
+    package let sinceCheck: Duration
+
+    package init(id: TagID, digest: Digest, sinceCheck: Duration) {
+        self.id = id
+        self.digest = digest
+        self.sinceCheck = sinceCheck
+    }
+}
+
+/// Proof that a blob's bytes are stored: which copy, and how many bytes it has.
+package struct BlobPlacement: Sendable, Hashable {
+    package let digest: Digest
+    package let generation: Generation
+    package let sizeBytes: Int64
+
+    package init(digest: Digest, generation: Generation, sizeBytes: Int64) {
+        self.digest = digest
+        self.generation = generation
+        self.sizeBytes = sizeBytes
+    }
+}
+
+/// What is known of a blob's bytes: stored, arriving, both (a refetch) or neither.
+package struct BlobState: Sendable, Hashable {
+    package let placement: BlobPlacement?
+    /// The partial that a fetcher is filling.
+    package let partial: PartialRecord?
+
+    package init(placement: BlobPlacement?, partial: PartialRecord?) {
+        self.placement = placement
+        self.partial = partial
+    }
+}
+
+/// A blob that is arriving.
+package struct PartialRecord: Sendable, Hashable {
+    package let generation: Generation
+    /// Upstream's strong entity tag, for `If-Range` (RFC 9110 section 13.1.5).
+    package let validator: String?
+
+    package init(generation: Generation, validator: String?) {
+        self.generation = generation
+        self.validator = validator
+    }
+}
+
+/// A blob as a manifest of some repository declares it.
+package struct DeclaredBlob: Sendable, Hashable {
+    package let digest: Digest
+    package let sizeBytes: Int64
+    package let placement: BlobPlacement?
+
+    package init(digest: Digest, sizeBytes: Int64, placement: BlobPlacement?) {
+        self.digest = digest
+        self.sizeBytes = sizeBytes
+        self.placement = placement
+    }
+}

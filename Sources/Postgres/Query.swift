@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+
+/// A statement whose interpolated values are binds: `"SELECT … WHERE id = \(id)"` sends `$1` and the value apart.
+package struct Query: ExpressibleByStringInterpolation, Sendable, CustomStringConvertible {
+    struct Bind: Sendable {
+        /// Type's object id; 0 lets the server infer it.
+        let type: UInt32
+        let text: String?
+    }
+
+    package struct StringInterpolation: StringInterpolationProtocol {
+        var sql = ""
+        var binds: [Bind] = []
+        var failure: PostgresError?
+
+        package init(literalCapacity: Int, interpolationCount: Int) {
+            sql.reserveCapacity(literalCapacity + 4 * interpolationCount)
+            binds.reserveCapacity(interpolationCount)
+        }
+
+        package mutating func appendLiteral(_ literal: String) { sql += literal }
+
+        package mutating func appendInterpolation<Value: PostgresEncodable>(_ value: Value) {
+            bind(Bind(type: Value.postgresType, text: value.postgresText))
+        }
+
+        package mutating func appendInterpolation<Value: PostgresEncodable>(_ value: Value?) {
+            bind(Bind(type: Value.postgresType, text: value?.postgresText))
+        }
+
+        /// Text that becomes part of the statement: identifiers and column lists written in the source, nothing else.
+        package mutating func appendInterpolation(unescaped text: String) { sql += text }
+
+        /// The value's JSON, as `jsonb`.
+        package mutating func appendInterpolation(json value: some Encodable) {
+            do {
+                let encoder = JSONEncoder()
+                encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+                let text = String(decoding: try encoder.encode(value), as: UTF8.self)
+                bind(Bind(type: 0, text: text))
+                sql += "::jsonb"
+            } catch {
+                failure = PostgresError(.encode, "\(type(of: value)) has no JSON form")
+            }
+        }
+
+        private mutating func bind(_ bind: Bind) {
+            binds.append(bind)
+            sql += "$\(binds.count)"
+        }
+    }
+
+    package let sql: String
+    let binds: [Bind]
+    private let failure: PostgresError?
+
+    package init(stringLiteral sql: String) {
+        self.sql = sql
+        binds = []
+        failure = nil
+    }
+
+    package init(stringInterpolation interpolation: StringInterpolation) {
+        sql = interpolation.sql
+        binds = interpolation.binds
+        failure = interpolation.failure
+    }
+
+    /// The statement, without the values.
+    package var description: String { sql }
+
+    func parameters() throws(PostgresError) -> (types: [UInt32], values: [String?]) {
+        if let failure { throw failure }
+        for (index, bind) in binds.enumerated() where bind.text?.utf8.contains(0) == true {
+            throw PostgresError(.encode, "bind \(index + 1) contains a NUL, which PostgreSQL text can't hold")
+        }
+        return (binds.map(\.type), binds.map(\.text))
+    }
+}
+
+/// An identifier in quotes, for statements that name what only run time knows.
+package func quoteIdentifier(_ name: String) -> String {
+    "\"" + name.replacing("\"", with: "\"\"") + "\""
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Whatever runs statements: the client, one of its connections, or a transaction on one. Stores take `some Queryable`,
+/// so that each of their statements exists once.
+package protocol Queryable: Sendable {
+    /// Runs one statement in one round trip.
+    /// Throws ``PostgresError``, or `CancellationError` when the task was cancelled (the statement, too).
+    @discardableResult
+    func query(_ query: Query) async throws -> Rows
+}
+
+extension Queryable {
+    /// Runs one statement and returns how many rows it touched.
+    @discardableResult
+    package func execute(_ query: Query) async throws -> Int {
+        try await self.query(query).affectedRows
+    }
+}

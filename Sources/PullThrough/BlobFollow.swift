@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Blobs
+package import Models
+import OCI
+import Synchronization
+
+/// A blob that is on its way, shared by all clients of this process that read it. Readers come and go; they never
+/// steer the fetch.
+package final class BlobFollow: Sendable {
+    /// What a reader may read now.
+    package struct Window: Sendable {
+        /// Where the bytes are. Another object than before means that the fetch began anew: what was read from the old
+        /// one must be compared before more is read from this one.
+        package let source: any BlobReader
+        /// End (exclusive) of what may be sent.
+        package let end: Int64
+    }
+
+    /// What a reader waits for.
+    private enum Question {
+        case window(beyond: Int64)
+        /// Proof that upstream has it.
+        case beginning
+    }
+
+    private enum Phase {
+        case asking
+        case arriving(any PartialReader, PartialProgress)
+        case present(any BlobReader)
+        case failed(any Error)
+    }
+
+    private struct Waiter {
+        let question: Question
+        let continuation: CheckedContinuation<Window, any Error>
+    }
+
+    private struct State {
+        var phase = Phase.asking
+        var readers = 0
+        var nextWaiter: UInt64 = 0
+        var waiters: [UInt64: Waiter] = [:]
+    }
+
+    package let fetch: BlobFetch
+    private let stallDeadline: Duration
+    private let state = Mutex(State())
+
+    /// - Parameter stallDeadline: how long a reader waits for one more byte
+    init(fetch: BlobFetch, stallDeadline: Duration) {
+        self.fetch = fetch
+        self.stallDeadline = stallDeadline
+    }
+
+    /// Size that the manifest declares.
+    package var sizeBytes: Int64 { fetch.sizeBytes }
+
+    /// Waits until bytes beyond the offset may be sent.
+    /// - Throws: ``FetchFailure`` when the fetch failed for good or stalls; `CancellationError`.
+    package func window(beyond offset: Int64) async throws -> Window {
+        do {
+            return try await withDeadline(stallDeadline) { [self] in try await wait(for: .window(beyond: offset)) }
+        } catch let error as DeadlineExceeded {
+            throw FetchFailure(.timeout, "blob \(fetch.digest) stopped at byte \(offset) for \(error.duration)")
+        }
+    }
+
+    /// Waits until upstream has begun to send; for a blob that is held back as a whole, until it is verified.
+    /// - Throws: as ``window(beyond:)``. Nothing has been promised to the client yet, so it can be told the cause.
+    package func beginning() async throws {
+        do {
+            _ = try await withDeadline(stallDeadline) { [self] in try await wait(for: .beginning) }
+        } catch let error as DeadlineExceeded {
+            throw FetchFailure(.timeout, "no byte of blob \(fetch.digest) came within \(error.duration)")
+        }
+    }
+
+    private func wait(for question: Question) async throws -> Window {
+        let id = state.withLock { state in
+            state.nextWaiter += 1
+            return state.nextWaiter
+        }
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let result = state.withLock { state -> Result<Window, any Error>? in
+                    if Task.isCancelled { return .failure(CancellationError()) }
+                    if let result = answer(question, state.phase) { return result }
+                    state.waiters[id] = Waiter(question: question, continuation: continuation)
+                    return nil
+                }
+                if let result { continuation.resume(with: result) }
+            }
+        } onCancel: {
+            let waiter = state.withLock { $0.waiters.removeValue(forKey: id) }
+            waiter?.continuation.resume(throwing: CancellationError())
+        }
+    }
+
+    /// What a reader is told; nil when it has to wait.
+    private func answer(_ question: Question, _ phase: Phase) -> Result<Window, any Error>? {
+        switch phase {
+        case .asking:
+            return nil
+        case .arriving(let reader, let progress):
+            let end = StreamRules.releasable(
+                stored: progress.storedBytes,
+                size: sizeBytes,
+                isVerified: progress.isVerified
+            )
+            let isAnswered =
+                switch question {
+                case .window(beyond: let offset): end > offset
+                case .beginning: progress.isVerified || sizeBytes > StreamRules.heldBackBytes
+                }
+            return isAnswered ? .success(Window(source: reader, end: end)) : nil
+        case .present(let reader):
+            return .success(Window(source: reader, end: sizeBytes))
+        case .failed(let error):
+            return .failure(error)
+        }
+    }
+
+    // MARK: - Readers
+
+    func addReader() { state.withLock { $0.readers += 1 } }
+
+    /// Returns whether that was the last one.
+    func removeReader() -> Bool {
+        state.withLock { state in
+            state.readers -= 1
+            return state.readers == 0
+        }
+    }
+
+    var hasReaders: Bool { state.withLock { $0.readers > 0 } }
+
+    // MARK: - News from the driver
+
+    func arriving(_ reader: any PartialReader, _ progress: PartialProgress) { enter(.arriving(reader, progress)) }
+
+    func present(_ reader: any BlobReader) { enter(.present(reader)) }
+
+    func failed(_ error: any Error) { enter(.failed(error)) }
+
+    private func enter(_ phase: Phase) {
+        let answered = state.withLock { state in
+            state.phase = phase
+            var answered: [(Waiter, Result<Window, any Error>)] = []
+            for (id, waiter) in state.waiters {
+                guard let result = answer(waiter.question, phase) else { continue }
+                answered.append((waiter, result))
+                state.waiters[id] = nil
+            }
+            return answered
+        }
+        for (waiter, result) in answered { waiter.continuation.resume(with: result) }
+    }
+}

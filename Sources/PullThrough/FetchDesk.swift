@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Jobs
+package import Logging
+package import Models
+package import Postgres
+import ServiceLifecycle
+import Synchronization
+
+/// Asks the fetchers for manifests and waits for their verdicts.
+///
+/// Asks for the same thing at the same time are one ask: within the process here, between processes by the job's unique
+/// key. An ask belongs to this service and not to the client whose request made it: clients may leave.
+package final class FetchDesk: Service {
+    private struct Ask: Sendable {
+        let fetch: ManifestFetch
+        let outcome: SharedOutcome<ManifestFetched>
+    }
+
+    /// How often a job is looked at when nothing was notified.
+    private static let pollInterval: Duration = .milliseconds(500)
+
+    private let client: PostgresClient
+    private let notifier: JobNotifier
+    private let hub: ChangeHub
+    private let deadline: Duration
+    private let logger: Logger
+    private let queue = JobQueue()
+    private let open = Mutex<[ManifestFetch: SharedOutcome<ManifestFetched>]>([:])
+    private let asks: AsyncStream<Ask>
+    private let submit: AsyncStream<Ask>.Continuation
+
+    /// - Parameter deadline: how long a client waits for a manifest
+    package init(client: PostgresClient, notifier: JobNotifier, hub: ChangeHub, deadline: Duration, logger: Logger) {
+        self.client = client
+        self.notifier = notifier
+        self.hub = hub
+        self.deadline = deadline
+        self.logger = logger
+        (asks, submit) = AsyncStream.makeStream()
+    }
+
+    package func run() async throws {
+        await cancelWhenGracefulShutdown { [self] in
+            await withDiscardingTaskGroup { group in
+                for await ask in asks {
+                    group.addTask { [self] in await perform(ask) }
+                }
+                group.cancelAll()
+            }
+        }
+    }
+
+    /// Waits for the fetchers' verdict on a reference.
+    /// - Throws: ``FetchFailure``; `CancellationError` when the caller's task is cancelled.
+    package func fetch(_ fetch: ManifestFetch) async throws -> ManifestFetched {
+        let (outcome, isNew) = open.withLock { open in
+            if let outcome = open[fetch] { return (outcome, false) }
+            let outcome = SharedOutcome<ManifestFetched>()
+            open[fetch] = outcome
+            return (outcome, true)
+        }
+        if isNew { submit.yield(Ask(fetch: fetch, outcome: outcome)) }
+        return try await outcome.value()
+    }
+
+    private func perform(_ ask: Ask) async {
+        let result: Result<ManifestFetched, any Error>
+        do {
+            result = .success(try await withDeadline(deadline) { [self] in try await verdict(on: ask.fetch) })
+        } catch is DeadlineExceeded {
+            result = .failure(
+                FetchFailure(.timeout, "no fetcher had an answer for \(ask.fetch.uniqueKey) within \(deadline)")
+            )
+        } catch is CancellationError {
+            result = .failure(FetchFailure(.cache, "this frontend is shutting down"))
+        } catch {
+            result = .failure(error)
+        }
+        // Taken out first: who comes now begins a new ask instead of getting an answer that is older than the question.
+        open.withLock { $0[ask.fetch] = nil }
+        ask.outcome.resolve(result)
+    }
+
+    private func verdict(on fetch: ManifestFetch) async throws -> ManifestFetched {
+        let job = try await queue.enqueue(fetch, on: client)
+        let wakeUp = WakeUp()
+        hub.add(wakeUp, for: .job(job))
+        defer { hub.remove(wakeUp, for: .job(job)) }
+        await notifier.jobsAvailable(ManifestFetch.queue)
+        // The job may have ended before the wake-up was added, so the first look comes early.
+        var patience: Duration = .milliseconds(20)
+        while true {
+            await wakeUp.wait(atMost: patience)
+            try Task.checkCancellation()
+            patience = Self.pollInterval
+            guard let status = try await queue.statuses(of: [job], on: client).first else {
+                throw FetchFailure(.cache, "job \(job) was removed before its verdict was read")
+            }
+            guard status.state.isFinal else { continue }
+            return try Self.verdict(status)
+        }
+    }
+
+    private static func verdict(_ status: JobStatus) throws -> ManifestFetched {
+        guard let result = status.result else { throw FetchFailure(.cache, "job \(status.id) ended without a verdict") }
+        let verdict = try JSONText.decode(FetchVerdict<ManifestFetched>.self, result)
+        if let success = verdict.success { return success }
+        throw verdict.failure ?? FetchFailure(.cache, "job \(status.id) ended without a verdict")
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Glibc
+package import Logging
+import Metadata
+package import Postgres
+package import ServiceLifecycle
+import UnixSignals
+
+/// What every executable has: its settings, its log, its life from start to drained.
+package struct ServiceRuntime: Sendable {
+    package let name: String
+    package let settings: SettingsReader
+    package let logger: Logger
+    private let shutdownGrace: Duration
+    private let internalAddress: HostPort
+
+    /// Throws ``SettingsError``.
+    package init(
+        name: String,
+        keys: [SettingKey],
+        flags: [SettingKey: String] = [:],
+        config: String? = nil,
+        environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws {
+        self.name = name
+        settings = try SettingsReader(keys: keys, flags: flags, environment: environment, path: config)
+        logger = try Self.logger(name, settings)
+        shutdownGrace = try settings.duration(SharedSettings.shutdownGrace)
+        internalAddress = try settings.hostPort(SharedSettings.internalAddress)
+    }
+
+    /// The whole `main` of a service: exit status 2 for a wrong setting, 1 for any other failure to start or run.
+    /// Understands `--config FILE`.
+    package static func main(
+        name: String,
+        keys: [SettingKey],
+        _ body: (ServiceRuntime) async throws -> Void
+    ) async {
+        do {
+            let config = try configFlag(Array(CommandLine.arguments.dropFirst()))
+            try await body(try ServiceRuntime(name: name, keys: keys, config: config))
+        } catch let error as SettingsError {
+            complain(name, error)
+            exit(2)
+        } catch {
+            complain(name, error)
+            exit(1)
+        }
+    }
+
+    /// Runs the services until SIGTERM or SIGINT, then drains them in the reverse of their order.
+    package func run(_ services: [any Service], healthChecks: [HealthCheck]) async throws {
+        let health = HealthServer(address: internalAddress, checks: healthChecks, logger: logger)
+        // The services end in the reverse of this order: health last, so that it can say "not ready" until the end.
+        var configuration = ServiceGroupConfiguration(
+            services: ([health] + services).map { .init(service: $0) },
+            gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: logger
+        )
+        configuration.maximumGracefulShutdownDuration = shutdownGrace
+        logger.notice("started")
+        do {
+            try await ServiceGroup(configuration: configuration).run()
+        } catch is CancellationError {
+            logger.warning("drained by force", metadata: ["grace": "\(shutdownGrace)"])
+        }
+        logger.notice("stopped")
+    }
+
+    /// Waits until somebody has migrated the database; services never do it themselves.
+    /// - Throws: `MetadataError` when it stays too old, or is of another version.
+    package func waitForSchema(_ client: PostgresClient, within patience: Duration = .seconds(30)) async throws {
+        let deadline = ContinuousClock.now + patience
+        while true {
+            do {
+                return try await Migrator().check(client)
+            } catch let error as MetadataError where error.code == .schemaTooOld && ContinuousClock.now < deadline {
+                logger.debug("waiting for the schema", metadata: ["reason": "\(error)"])
+            } catch let error as PostgresError where error.code == .connect && ContinuousClock.now < deadline {
+                logger.debug("waiting for the database", metadata: ["reason": "\(error)"])
+            }
+            try await Task.sleep(for: .milliseconds(200))
+        }
+    }
+
+    private static func logger(_ name: String, _ settings: SettingsReader) throws -> Logger {
+        let levelText = try settings.string(SharedSettings.logLevel)
+        guard let level = Logger.Level(rawValue: levelText) else {
+            throw settings.invalid(SharedSettings.logLevel, levelText, "expected \(SharedSettings.logLevel.help)")
+        }
+        let formatText = try settings.string(SharedSettings.logFormat)
+        guard let format = LineLogHandler.Format(rawValue: formatText) else {
+            throw settings.invalid(SharedSettings.logFormat, formatText, "expected \(SharedSettings.logFormat.help)")
+        }
+        return Logger(label: name) { _ in
+            LineLogHandler(service: name, level: level, format: format, write: StandardOutput.write)
+        }
+    }
+
+    private static func configFlag(_ arguments: [String]) throws -> String? {
+        switch arguments.count {
+        case 0: return nil
+        case 2 where arguments[0] == "--config": return arguments[1]
+        default: throw SettingsError("\(arguments.joined(separator: " ")): expected nothing, or --config FILE")
+        }
+    }
+
+    private static func complain(_ name: String, _ error: any Error) {
+        FileHandle.standardError.write(Data("\(name): \(error)\n".utf8))
+    }
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Something that an operator can set, by the same name in `config.yaml` and in the environment.
+package struct SettingKey: Hashable, Sendable {
+    package enum Kind: String, Hashable, Sendable {
+        case string, int, bool, duration, list, hostPort, secret
+    }
+
+    package let name: String
+    package let kind: Kind
+    /// As it would be written.
+    package let defaultValue: String
+    package let help: String
+
+    package init(_ name: String, kind: Kind, default defaultValue: String, help: String) {
+        self.name = name
+        self.kind = kind
+        self.defaultValue = defaultValue
+        self.help = help
+    }
+}
+
+/// What every executable reads.
+package enum SharedSettings {
+    package static let database = SettingKey(
+        "DB_URI",
+        kind: .secret,
+        default: "",
+        help: "connection string of the PostgreSQL database"
+    )
+    package static let databaseConnections = SettingKey(
+        "DB_CONNECTION_POOLING_MAX",
+        kind: .int,
+        default: "16",
+        help: "connections to the database that one process keeps at most"
+    )
+    package static let blobDirectory = SettingKey(
+        "BLOB_DIRECTORY",
+        kind: .string,
+        default: "storage",
+        help: "folder of blobs, shared by frontends and fetchers"
+    )
+    package static let internalAddress = SettingKey(
+        "INTERNAL_ADDRESS",
+        kind: .hostPort,
+        default: "127.0.0.1:0",
+        help: "where /livez and /readyz answer; port 0 takes any free one"
+    )
+    package static let logLevel = SettingKey(
+        "LOG_LEVEL",
+        kind: .string,
+        default: "info",
+        help: "trace, debug, info, notice, warning, error or critical"
+    )
+    package static let logFormat = SettingKey("LOG_FORMAT", kind: .string, default: "json", help: "json or text")
+    package static let shutdownGrace = SettingKey(
+        "SHUTDOWN_GRACE",
+        kind: .duration,
+        default: "15s",
+        help: "how long work in progress may go on after SIGTERM"
+    )
+
+    package static let keys = [
+        database, databaseConnections, blobDirectory, internalAddress, logLevel, logFormat, shutdownGrace,
+    ]
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Blobs
+import Jobs
+import Logging
+import Models
+import OCI
+import Upstream
+
+/// One partial being filled: as many transfers as it takes, each from where the last one broke off.
+struct BlobDownload {
+    /// Transfers in a row that brought nothing new before we give up.
+    private static let maximumFruitlessTries = 5
+    /// Transfers in all: an upstream that cuts every one of them short isn't served for ever.
+    private static let maximumTries = 100
+    private static let retry = RetryPolicy(base: .milliseconds(100), cap: .seconds(3))
+
+    let fetch: BlobFetch
+    let repository: UpstreamRepository
+    let writer: any PartialWriter
+    let validator: String?
+    let upstream: UpstreamClient
+    let logger: Logger
+    /// Remembers the entity tag, so that another worker can resume with it.
+    let remember: (String?) async throws -> Void
+
+    /// Fills the partial and returns the digest of what it holds.
+    /// - Throws: ``FetchFailure`` when upstream can't be made to send it, ``BlobStorageError``.
+    func run() async throws -> Digest {
+        let hasher = PartialHasher(writer, algorithm: fetch.digest.algorithm)
+        hasher.advance()
+        var validator = validator
+        var tries = 0
+        var fruitless = 0
+        var isAsked = false
+        // An empty blob is asked for, too: upstream has to have it.
+        while writer.storedBytes < fetch.sizeBytes || (fetch.sizeBytes == 0 && !isAsked) {
+            let before = writer.storedBytes
+            let receiver = PartialReceiver(fetch: fetch, writer: writer, hasher: hasher)
+            do {
+                try await upstream.blob(
+                    fetch.digest,
+                    in: repository,
+                    from: BlobStart(offset: before, validator: validator),
+                    into: receiver
+                )
+                isAsked = true
+                guard writer.storedBytes == fetch.sizeBytes else {
+                    throw FetchFailure(
+                        .upstreamError,
+                        "upstream \(repository) ended blob \(fetch.digest) after \(writer.storedBytes) bytes"
+                    )
+                }
+            } catch let failure as FetchFailure {
+                tries += 1
+                fruitless = writer.storedBytes > before ? 0 : fruitless + 1
+                guard failure.isTemporary, fruitless < Self.maximumFruitlessTries, tries < Self.maximumTries else {
+                    throw failure
+                }
+                logger.warning(
+                    "transfer broke off, resuming",
+                    metadata: ["stored": "\(writer.storedBytes)", "reason": "\(failure)"]
+                )
+                if let tag = receiver.validator, tag != validator {
+                    validator = tag
+                    try await remember(tag)
+                }
+                try await Task.sleep(for: Self.retry.delay(afterFailures: fruitless + 1))
+            }
+        }
+        return try await hasher.finish()
+    }
+}

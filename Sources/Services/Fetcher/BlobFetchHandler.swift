@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Blobs
+package import Jobs
+package import Logging
+import Metadata
+package import Models
+import OCI
+package import Postgres
+package import Upstream
+
+/// Brings a blob's bytes into the storage, where clients read them while they arrive.
+///
+/// Doing it twice is harmless: the second worker finds the blob placed, or takes over the partial of the first if that
+/// one is dead, or makes a partial of its own. Only the holder of the job's lease publishes.
+package struct BlobFetchHandler: JobHandler {
+    package let kind = JobKind.blobFetch
+
+    private let client: PostgresClient
+    private let storage: any BlobStorage
+    private let upstream: UpstreamClient
+    private let notifier: JobNotifier
+    private let logger: Logger
+    private let organizations = OrganizationStore()
+    private let blobs = BlobStore()
+    private let queue = JobQueue()
+
+    package init(
+        client: PostgresClient,
+        storage: any BlobStorage,
+        upstream: UpstreamClient,
+        notifier: JobNotifier,
+        logger: Logger
+    ) {
+        self.client = client
+        self.storage = storage
+        self.upstream = upstream
+        self.notifier = notifier
+        self.logger = logger
+    }
+
+    package func handle(_ job: ClaimedJob) async throws -> JobOutcome {
+        let fetch = try JSONText.decode(BlobFetch.self, job.payload)
+        var logger = logger
+        logger[metadataKey: "job.id"] = "\(job.lease.job)"
+        logger[metadataKey: "digest"] = "\(fetch.digest)"
+        do {
+            try await bring(fetch, job, logger)
+            await notifier.notify(.blobs, [fetch.digest.description])
+            await notifier.jobsFinished([job.lease.job])
+            return .finished
+        } catch let failure as FetchFailure {
+            return discard(failure, logger)
+        } catch let error as BlobStorageError {
+            logger.error("storage failed", metadata: ["error": "\(error)"])
+            return discard(FetchFailure(.cache, "the cache's storage failed (\(error.code))"), logger)
+        }
+    }
+
+    private func discard(_ failure: FetchFailure, _ logger: Logger) -> JobOutcome {
+        logger.warning("blob not fetched", metadata: ["cause": "\(failure.cause)", "reason": "\(failure)"])
+        return .discard(
+            reason: failure.message,
+            result: JSONText.encode(FetchVerdict<String>(failure: failure))
+        )
+    }
+
+    private func bring(_ fetch: BlobFetch, _ job: ClaimedJob, _ logger: Logger) async throws {
+        guard let state = try await blobs.state(of: fetch.digest, on: client) else {
+            throw FetchFailure(.notFound, "no manifest names \(fetch.digest)")
+        }
+        guard state.placement == nil else {
+            return try await queue.complete(job.lease, result: Self.success(fetch), on: client)
+        }
+        let repository = try await UpstreamRepository.find(
+            organization: fetch.organization,
+            repository: fetch.repository,
+            organizations,
+            on: client
+        )
+        var leftover = state.partial
+        // A partial whose bytes turned out wrong is worth one fresh start: the fault may have been on the way.
+        for isLastChance in [false, true] {
+            let writer = try await acquire(leftover, fetch, job)
+            defer { writer.close() }
+            let download = BlobDownload(
+                fetch: fetch,
+                repository: repository,
+                writer: writer,
+                validator: writer.generation == leftover?.generation ? leftover?.validator : nil,
+                upstream: upstream,
+                logger: logger
+            ) { validator in
+                let partial = PartialRecord(generation: writer.generation, validator: validator)
+                try await record(partial, of: fetch, job)
+            }
+            if try await download.run() == fetch.digest {
+                return try await publish(writer, fetch, job, logger)
+            }
+            try writer.discard()
+            try await record(nil, of: fetch, job)
+            leftover = nil
+            let failure = FetchFailure(.badContent, "upstream \(repository) sent other bytes than blob \(fetch.digest)")
+            logger.warning("blob has the wrong digest", metadata: ["reason": "\(failure)"])
+            if isLastChance { throw failure }
+        }
+    }
+
+    /// Takes over the partial of a dead worker, or makes one. The row comes before the file: a file that no row speaks
+    /// of can only be one that was replaced.
+    private func acquire(
+        _ leftover: PartialRecord?,
+        _ fetch: BlobFetch,
+        _ job: ClaimedJob
+    ) async throws -> any PartialWriter {
+        if let leftover {
+            do {
+                if let writer = try storage.resumePartial(fetch.digest, leftover.generation) {
+                    if writer.storedBytes <= fetch.sizeBytes {
+                        await notifier.notify(.blobs, [fetch.digest.description])
+                        return writer
+                    }
+                    try writer.discard()
+                }
+            } catch let error as BlobStorageError where error.code == .inUse {
+                // A worker that is neither dead nor in possession of the job. It may write on, into a file of its own.
+                logger.warning("partial has a live writer", metadata: ["digest": "\(fetch.digest)"])
+            }
+        }
+        let generation = Generation()
+        try await record(PartialRecord(generation: generation, validator: nil), of: fetch, job)
+        let writer = try storage.createPartial(fetch.digest, generation, expectedBytes: fetch.sizeBytes)
+        await notifier.notify(.blobs, [fetch.digest.description])
+        return writer
+    }
+
+    private func record(_ partial: PartialRecord?, of fetch: BlobFetch, _ job: ClaimedJob) async throws {
+        try await client.withTransaction { transaction in
+            try await queue.fence(job.lease, on: transaction)
+            try await blobs.setPartial(partial, of: fetch.digest, on: transaction)
+        }
+    }
+
+    /// Clients get the last bytes as soon as the digest is known to be right; then the file becomes durable, then the
+    /// row says so. Fails without harm when the lease is lost: nobody knows the new object.
+    private func publish(
+        _ writer: any PartialWriter,
+        _ fetch: BlobFetch,
+        _ job: ClaimedJob,
+        _ logger: Logger
+    ) async throws {
+        let placement = BlobPlacement(
+            digest: fetch.digest,
+            generation: writer.generation,
+            sizeBytes: writer.storedBytes
+        )
+        try writer.markVerified()
+        try await BlockingIO.run { try writer.publish() }
+        let replaced: BlobPlacement?
+        do {
+            replaced = try await client.withTransaction { transaction in
+                try await queue.complete(job.lease, result: Self.success(fetch), on: transaction)
+                return try await blobs.place(placement, on: transaction)
+            }
+        } catch let error as JobQueueError where error.code == .leaseLost {
+            try storage.remove(placement)
+            throw error
+        }
+        if let replaced { try storage.remove(replaced) }
+        logger.info("blob fetched", metadata: ["bytes": "\(placement.sizeBytes)"])
+    }
+
+    private static func success(_ fetch: BlobFetch) -> String {
+        JSONText.encode(FetchVerdict(success: fetch.digest.description))
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Jobs
+package import Logging
+import Metadata
+package import Models
+import OCI
+package import Postgres
+package import Upstream
+
+/// Resolves a tag or fetches a manifest, and writes everything that follows from it in one transaction with the end of
+/// the job. Doing it twice stores the same rows.
+package struct ManifestFetchHandler: JobHandler {
+    package let kind = JobKind.manifestFetch
+
+    private let client: PostgresClient
+    private let upstream: UpstreamClient
+    private let notifier: JobNotifier
+    private let logger: Logger
+    private let organizations = OrganizationStore()
+    private let manifests = ManifestStore()
+    private let tags = TagStore()
+    private let queue = JobQueue()
+    /// A client waits: a short second look at an upstream that stumbled, no more.
+    private let retry = RetryPolicy(base: .milliseconds(150), cap: .milliseconds(600))
+    private let tries = 3
+
+    package init(client: PostgresClient, upstream: UpstreamClient, notifier: JobNotifier, logger: Logger) {
+        self.client = client
+        self.upstream = upstream
+        self.notifier = notifier
+        self.logger = logger
+    }
+
+    package func handle(_ job: ClaimedJob) async throws -> JobOutcome {
+        let fetch = try JSONText.decode(ManifestFetch.self, job.payload)
+        do {
+            let fetched = try await resolve(fetch, job)
+            await notifier.jobsFinished([job.lease.job])
+            logger.info(
+                "manifest fetched",
+                metadata: [
+                    "job.id": "\(job.lease.job)", "reference": "\(fetch.uniqueKey)", "digest": "\(fetched.digest)",
+                    "new": "\(fetched.isNew)",
+                ]
+            )
+            return .finished
+        } catch let failure as FetchFailure {
+            logger.warning(
+                "manifest not fetched",
+                metadata: [
+                    "job.id": "\(job.lease.job)", "reference": "\(fetch.uniqueKey)", "cause": "\(failure.cause)",
+                    "reason": "\(failure)",
+                ]
+            )
+            return .discard(
+                reason: failure.message,
+                result: JSONText.encode(FetchVerdict<ManifestFetched>(failure: failure))
+            )
+        }
+    }
+
+    private func resolve(_ fetch: ManifestFetch, _ job: ClaimedJob) async throws -> ManifestFetched {
+        let repository = try await UpstreamRepository.find(
+            organization: fetch.organization,
+            repository: fetch.repository,
+            organizations,
+            on: client
+        )
+        guard case .tag(let tag) = fetch.reference,
+            let known = try await tags.find(
+                tag,
+                repository: fetch.repository,
+                organization: fetch.organization,
+                on: client
+            )
+        else {
+            // Nothing to compare with: one GET tells everything.
+            return try await fetchAndStore(fetch.reference, fetch, repository, job, tries: tries)
+        }
+        // A cached copy can stand in, so upstream gets one chance only.
+        let current = try await upstream.head(fetch.reference, in: repository)
+        if current == known.digest, try await confirm(known, fetch, job) {
+            return ManifestFetched(digest: known.digest, isNew: false)
+        }
+        // By the digest that HEAD told, so that a tag that moves meanwhile can't be half of one and half of the other.
+        let reference = current.map(Reference.digest) ?? fetch.reference
+        return try await fetchAndStore(reference, fetch, repository, job, tries: 1)
+    }
+
+    private func confirm(_ tag: TagRecord, _ fetch: ManifestFetch, _ job: ClaimedJob) async throws -> Bool {
+        try await client.withTransaction { transaction in
+            guard try await tags.confirm(tag.id, on: transaction) else { return false }
+            let result = FetchVerdict(success: ManifestFetched(digest: tag.digest, isNew: false))
+            try await queue.complete(job.lease, result: JSONText.encode(result), on: transaction)
+            return true
+        }
+    }
+
+    private func fetchAndStore(
+        _ reference: Reference,
+        _ fetch: ManifestFetch,
+        _ repository: UpstreamRepository,
+        _ job: ClaimedJob,
+        tries: Int
+    ) async throws -> ManifestFetched {
+        let manifest = try await get(reference, repository, tries: tries)
+        let (digest, document) = try Self.verify(manifest, reference, repository)
+        return try await client.withTransaction { transaction in
+            let (repositoryID, manifestID) = try await manifests.store(
+                document,
+                bytes: manifest.bytes,
+                digest: digest,
+                repository: fetch.repository,
+                organization: fetch.organization,
+                on: transaction
+            )
+            if case .tag(let tag) = fetch.reference {
+                try await tags.point(tag, at: manifestID, repository: repositoryID, on: transaction)
+            }
+            let fetched = ManifestFetched(digest: digest, isNew: true)
+            try await queue.complete(
+                job.lease,
+                result: JSONText.encode(FetchVerdict(success: fetched)),
+                on: transaction
+            )
+            return fetched
+        }
+    }
+
+    private func get(
+        _ reference: Reference,
+        _ repository: UpstreamRepository,
+        tries: Int
+    ) async throws -> UpstreamManifest {
+        var failures = 0
+        while true {
+            do {
+                return try await upstream.manifest(reference, in: repository)
+            } catch let failure as FetchFailure where failure.isTemporary && failures + 1 < tries {
+                failures += 1
+                logger.debug("trying again", metadata: ["reason": "\(failure)"])
+                try await Task.sleep(for: retry.delay(afterFailures: failures))
+            }
+        }
+    }
+
+    /// Checks what upstream sent: bytes against the digest asked for, and bytes against the manifest rules. The header
+    /// that names a digest is a claim; it only decides which algorithm names a manifest that was asked for by tag.
+    static func verify(
+        _ manifest: UpstreamManifest,
+        _ reference: Reference,
+        _ repository: UpstreamRepository
+    ) throws -> (Digest, ManifestDocument) {
+        let document: ManifestDocument
+        do {
+            document = try ManifestDocument(bytes: manifest.bytes, contentType: manifest.contentType)
+        } catch {
+            let cause: FetchFailure.Cause = error.code == .unsupportedManifest ? .unsupported : .badContent
+            throw FetchFailure(cause, "upstream \(repository) sent for \(reference): \(error.message)")
+        }
+        switch reference {
+        case .digest(let wanted):
+            guard Digest.of(manifest.bytes, algorithm: wanted.algorithm) == wanted else {
+                throw FetchFailure(.badContent, "upstream \(repository) sent other bytes than manifest \(wanted)")
+            }
+            return (wanted, document)
+        case .tag:
+            let digest = Digest.of(manifest.bytes, algorithm: manifest.claimedDigest?.algorithm ?? .sha256)
+            return (digest, document)
+        }
+    }
+}

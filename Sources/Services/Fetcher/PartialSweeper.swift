@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Blobs
+package import Logging
+import Metadata
+import Models
+package import Postgres
+import ServiceLifecycle
+
+/// Removes partials that nobody will finish: those that no row speaks of, and those that nobody came back to.
+package struct PartialSweeper: Service {
+    package var interval: Duration = .seconds(60)
+    /// A partial without a row was replaced, or is about to get one.
+    package var orphanAge: Duration = .seconds(60)
+    /// A fetch that failed may be asked for again, and goes on from here then.
+    package var leftoverAge: Duration = .seconds(3_600)
+
+    private let client: PostgresClient
+    private let storage: any BlobStorage
+    private let logger: Logger
+    private let blobs = BlobStore()
+
+    package init(client: PostgresClient, storage: any BlobStorage, logger: Logger) {
+        self.client = client
+        self.storage = storage
+        self.logger = logger
+    }
+
+    package func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                do {
+                    try await runOnce()
+                } catch is CancellationError {
+                    return
+                } catch {
+                    logger.warning("partials not swept", metadata: ["error": "\(error)"])
+                }
+                do { try await Task.sleep(for: interval) } catch { return }
+            }
+        }
+    }
+
+    package func runOnce() async throws {
+        let old = try storage.abandonedPartials(unchangedFor: leftoverAge)
+        let orphans = try storage.abandonedPartials(unchangedFor: orphanAge)
+        let known = try await blobs.known(partials: orphans.map(\.generation), on: client)
+        for partial in Set(old + orphans.filter { !known.contains($0.generation) }) where try storage.remove(partial) {
+            logger.info("partial removed", metadata: ["digest": "\(partial.digest)"])
+        }
+    }
+}

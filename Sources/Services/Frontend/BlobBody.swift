@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Blobs
+import Glibc
+import HummingbirdCore
+import Models
+import NIOCore
+import OCI
+import PullThrough
+
+/// The bytes of a blob that one response sends: stored ones, or ones that are still arriving.
+struct BlobBody: Sendable {
+    enum Source: Sendable {
+        case stored(any BlobReader)
+        case arriving(BlobFollowHandle)
+    }
+
+    enum Part: Sendable {
+        case slice(Range<Int64>)
+        /// Text between the parts of a multipart body.
+        case text([UInt8])
+    }
+
+    let source: Source
+    let parts: [Part]
+    let deadline: Duration
+    /// The connection is plain HTTP/1: nothing has to touch the bytes on their way.
+    let canSendFiles: Bool
+
+    @concurrent
+    func write(to writer: inout any ResponseBodyWriter, on channel: any Channel) async throws {
+        var sender = RegionSender(channel: channel, deadline: deadline, canSendFiles: canSendFiles)
+        defer { sender.close() }
+        switch source {
+        case .stored(let reader):
+            for part in parts {
+                switch part {
+                case .text(let text): try await writer.write(ByteBuffer(bytes: text))
+                case .slice(let slice): try await sender.send(slice, of: reader, to: &writer)
+                }
+            }
+        case .arriving(let handle):
+            for part in parts {
+                switch part {
+                case .text(let text): try await writer.write(ByteBuffer(bytes: text))
+                case .slice(let slice): try await send(slice, of: handle.follow, through: &sender, to: &writer)
+                }
+            }
+        }
+    }
+
+    /// Sends the slice as it arrives. When the fetch had to begin anew, goes on only if what this client has been sent
+    /// is what the new attempt has, too.
+    @concurrent
+    private func send(
+        _ slice: Range<Int64>,
+        of follow: BlobFollow,
+        through sender: inout RegionSender,
+        to writer: inout any ResponseBodyWriter
+    ) async throws {
+        var sent = slice.lowerBound
+        var source: (any BlobReader)?
+        while sent < slice.upperBound {
+            let window = try await follow.window(beyond: sent)
+            if let source, source !== window.source,
+                try await !PrefixComparison.isSame(source, window.source, in: slice.lowerBound..<sent)
+            {
+                throw FetchFailure(.badContent, "blob \(follow.fetch.digest) began anew with other bytes")
+            }
+            source = window.source
+            let end = min(window.end, slice.upperBound)
+            try await sender.send(sent..<end, of: window.source, to: &writer)
+            sent = end
+        }
+    }
+}
+
+/// Sends parts of files: by `sendfile` where channel and storage can, else by copying.
+struct RegionSender {
+    /// Bytes per call: large enough to be cheap, small enough that a client that stops reading is noticed.
+    private static let chunkBytes: Int64 = 4 * 1024 * 1024
+    private static let copyBytes = 256 * 1024
+
+    private let channel: any Channel
+    private let deadline: Duration
+    private let canSendFiles: Bool
+    private var open: (reader: any BlobReader, handle: NIOFileHandle)?
+
+    init(channel: any Channel, deadline: Duration, canSendFiles: Bool) {
+        self.channel = channel
+        self.deadline = deadline
+        self.canSendFiles = canSendFiles
+    }
+
+    @concurrent
+    mutating func send(
+        _ range: Range<Int64>,
+        of reader: any BlobReader,
+        to writer: inout any ResponseBodyWriter
+    ) async throws {
+        guard canSendFiles, let handle = try handle(of: reader) else {
+            return try await copy(range, of: reader, to: &writer)
+        }
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            let end = min(offset + Self.chunkBytes, range.upperBound)
+            let region = FileRegion(fileHandle: handle, readerIndex: Int(offset), endIndex: Int(end))
+            let channel = channel
+            // A client that takes no byte for so long has gone without saying so.
+            let timer = channel.eventLoop.scheduleTask(in: TimeAmount(deadline)) { channel.close(promise: nil) }
+            defer { timer.cancel() }
+            try await channel.triggerUserOutboundEvent(SendFileRegion(region: region)).get()
+            offset = end
+        }
+    }
+
+    mutating func close() {
+        // The descriptor is a copy that only reads: there is nothing that closing it could lose.
+        _ = try? open?.handle.close()
+        open = nil
+    }
+
+    private mutating func handle(of reader: any BlobReader) throws -> NIOFileHandle? {
+        if let open, open.reader === reader { return open.handle }
+        guard let descriptor = reader.descriptor else { return nil }
+        close()
+        let copy = dup(descriptor)
+        guard copy >= 0 else { throw IOError(errnoCode: errno, reason: "dup") }
+        let handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: copy)
+        open = (reader, handle)
+        return handle
+    }
+
+    @concurrent
+    private func copy(
+        _ range: Range<Int64>,
+        of reader: any BlobReader,
+        to writer: inout any ResponseBodyWriter
+    ) async throws {
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            let count = Int(min(Int64(Self.copyBytes), range.upperBound - offset))
+            var buffer = channel.allocator.buffer(capacity: count)
+            let read = try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { bytes in
+                try reader.read(into: UnsafeMutableRawBufferPointer(rebasing: bytes[..<count]), at: offset)
+            }
+            guard read == count else { throw FetchFailure(.cache, "a stored blob ends before its size") }
+            try await writer.write(buffer)
+            offset += Int64(count)
+        }
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypesHTTP1
+
+/// Asks for a part of a file to be sent as body bytes of the response that is being written.
+struct SendFileRegion: Sendable {
+    let region: FileRegion
+}
+
+/// Sends file regions without copying them through the process (`sendfile`).
+///
+/// The codec above HTTP/1 speaks in buffers only. This handler sits on its near side, takes the region as a user event,
+/// and writes it from the codec's place in the pipeline, so that it reaches the encoder as a body part. The response
+/// must have declared its length.
+final class FileRegionHandler: ChannelOutboundHandler, RemovableChannelHandler, Sendable {
+    typealias OutboundIn = Never
+    typealias OutboundOut = Never
+
+    func triggerUserOutboundEvent(
+        context: ChannelHandlerContext,
+        event: Any,
+        promise: EventLoopPromise<Void>?
+    ) {
+        guard let event = event as? SendFileRegion else {
+            return context.triggerUserOutboundEvent(event, promise: promise)
+        }
+        do {
+            let codec = try context.pipeline.syncOperations.context(handlerType: HTTP1ToHTTPServerCodec.self)
+            codec.writeAndFlush(
+                NIOAny(HTTPServerResponsePart.body(.fileRegion(event.region))),
+                promise: promise
+            )
+        } catch {
+            promise?.fail(error)
+        }
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Blobs
+import HummingbirdCore
+import Jobs
+package import Logging
+import NIOCore
+import NIOPosix
+package import Postgres
+package import PullThrough
+import ServiceLifecycle
+
+/// The registry that clients pull from. Stateless: any number of replicas may run over one database and one storage.
+package struct FrontendService: Service {
+    package struct Configuration: Sendable {
+        package var host = "127.0.0.1"
+        package var port = 5080
+        /// How long a client waits for a manifest that has to be fetched.
+        package var manifestDeadline: Duration = .seconds(45)
+        /// How long a client waits for the next byte of a blob.
+        package var stallDeadline: Duration = .seconds(120)
+        /// How long a client may take none of the bytes it asked for.
+        package var sendDeadline: Duration = .seconds(240)
+        /// How long a connection without a request stays open.
+        package var idleTimeout: Duration = .seconds(120)
+        /// Header bytes of a request, all fields together.
+        package var maximumHeaderBytes = 32 * 1024
+
+        package init() {}
+    }
+
+    private let server: any Service
+    private let desk: FetchDesk
+    private let follower: BlobFollower
+
+    /// - Parameter onReady: called once the port listens, with its number
+    package init(
+        _ configuration: Configuration,
+        client: PostgresClient,
+        storage: any BlobStorage,
+        hub: ChangeHub,
+        logger: Logger,
+        onReady: @escaping @Sendable (Int) async -> Void = { _ in }
+    ) {
+        let notifier = JobNotifier(client: client, logger: logger)
+        desk = FetchDesk(
+            client: client,
+            notifier: notifier,
+            hub: hub,
+            deadline: configuration.manifestDeadline,
+            logger: logger
+        )
+        var following = BlobFollower.Configuration()
+        following.stallDeadline = configuration.stallDeadline
+        follower = BlobFollower(following, client: client, storage: storage, notifier: notifier, hub: hub, logger: logger)
+        let responder = RegistryResponder(
+            organizations: OrganizationDirectory(client: client, hub: hub),
+            manifests: ManifestEndpoint(pull: ManifestPull(client: client, desk: desk)),
+            blobs: BlobEndpoint(
+                pull: BlobPull(client: client, storage: storage, logger: logger),
+                follower: follower,
+                sendDeadline: configuration.sendDeadline,
+                canSendFiles: true
+            ),
+            lists: ListEndpoint(client: client),
+            logger: logger
+        )
+        server = Self.server(configuration, responder, logger, onReady)
+    }
+
+    package func run() async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            group.addTask { try await desk.run() }
+            group.addTask { try await follower.run() }
+            try await server.run()
+            group.cancelAll()
+        }
+    }
+
+    private static func server(
+        _ configuration: Configuration,
+        _ responder: RegistryResponder,
+        _ logger: Logger,
+        _ onReady: @escaping @Sendable (Int) async -> Void
+    ) -> any Service {
+        var decoder = HTTP1Channel.Configuration.DecoderConfiguration()
+        decoder.maxHeaderFieldSize = configuration.maximumHeaderBytes
+        decoder.maxHeaderListSize = configuration.maximumHeaderBytes
+        decoder.maxHeaderFieldCount = 200
+        let channel = HTTP1Channel(
+            responder: { request, writer, channel in
+                try await responder.respond(to: request, writer, on: channel)
+            },
+            configuration: HTTP1Channel.Configuration(
+                additionalChannelHandlers: [FileRegionHandler(), ProtocolErrorHandler()],
+                idleTimeout: TimeAmount(configuration.idleTimeout),
+                httpDecoderConfiguration: decoder
+            )
+        )
+        return channel.server(
+            configuration: ServerConfiguration(
+                address: .hostname(configuration.host, port: configuration.port),
+                serverName: nil,
+                backlog: 1_024
+            ),
+            onServerRunning: { channel in await onReady(channel.localAddress?.port ?? configuration.port) },
+            eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
+            logger: logger
+        )
+    }
+}

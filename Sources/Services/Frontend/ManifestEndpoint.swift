@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HTTPTypes
+import Models
+import OCI
+import PullThrough
+
+/// `GET` and `HEAD` of manifests (distribution-spec end-3).
+struct ManifestEndpoint: Sendable {
+    let pull: ManifestPull
+
+    func answer(
+        _ reference: Reference,
+        in place: RequestedRepository,
+        headers: HTTPFields
+    ) async throws -> (Reply, PullOutcome) {
+        let pulled: PulledManifest?
+        do {
+            pulled = try await pull.pull(reference, repository: place.repository, organization: place.organization)
+        } catch let failure as FetchFailure {
+            throw RegistryError(failure, unknown: .manifestUnknown)
+        }
+        guard let pulled else {
+            throw RegistryError(.manifestUnknown, message: "\(place) has no manifest \(reference)")
+        }
+        let manifest = pulled.manifest
+        let tag = EntityTag(manifest.digest)
+        var reply = Reply(
+            status: 200,
+            headers: [
+                .contentType: manifest.mediaType.rawValue,
+                .dockerContentDigest: manifest.digest.description,
+                .eTag: tag.description,
+            ],
+            body: .bytes(manifest.bytes),
+            contentLength: Int64(manifest.bytes.count)
+        )
+        if case .stale(let failure, let age) = pulled.outcome {
+            reply.headers[.warning] = Warning.stale(failure, sinceCheck: age)
+        }
+        if tag.ifNoneMatch(headers[values: .ifNoneMatch]) {
+            reply.status = 304
+            reply.body = .none
+            reply.contentLength = nil
+            reply.headers[.contentType] = nil
+        }
+        return (reply, PullOutcome(pulled.outcome))
+    }
+}
+
+/// Where a request looks, after its first path component was found to be an organization.
+struct RequestedRepository: Sendable, CustomStringConvertible {
+    let organization: Organization
+    /// Canonical name inside the organization.
+    let repository: RepositoryName
+
+    var description: String { "\(organization.name)/\(repository)" }
+}
+
+/// How a pull went, as the log names it.
+enum PullOutcome: String, Sendable {
+    case hit, revalidated, miss, stale, error
+
+    init(_ outcome: PulledManifest.Outcome) {
+        switch outcome {
+        case .hit: self = .hit
+        case .revalidated: self = .revalidated
+        case .miss: self = .miss
+        case .stale: self = .stale
+        }
+    }
+}
+
+/// `Warning: 299 - "…"` (distribution-spec, "Warnings"; RFC 7234 section 5.5).
+enum Warning {
+    /// The specification allows 4,096 bytes for all warnings of a response together.
+    private static let maximumBytes = 1_024
+
+    static func stale(_ failure: FetchFailure, sinceCheck age: Duration) -> String {
+        text("served from cache, last confirmed \(age.components.seconds) s ago: \(failure.message)")
+    }
+
+    static func text(_ message: String) -> String {
+        var quoted = ""
+        for scalar in message.unicodeScalars where quoted.utf8.count < maximumBytes {
+            switch scalar {
+            case "\"", "\\": quoted += "'"
+            case " "..."~": quoted.unicodeScalars.append(scalar)
+            default: quoted += "?"
+            }
+        }
+        return "299 - \"\(quoted)\""
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HTTPTypes
+import HummingbirdCore
+import Logging
+import Models
+import NIOCore
+import OCI
+import PullThrough
+
+/// From a request to its answer: parse, find the organization, ask the endpoint, write, record.
+///
+/// Endpoints return replies or throw; this is the only place that writes and logs.
+struct RegistryResponder: Sendable {
+    let organizations: OrganizationDirectory
+    let manifests: ManifestEndpoint
+    let blobs: BlobEndpoint
+    let lists: ListEndpoint
+    let logger: Logger
+
+    @concurrent
+    func respond(
+        to request: Request,
+        _ writer: consuming ResponseWriter,
+        on channel: any Channel
+    ) async throws {
+        let start = ContinuousClock.now
+        let isHead = request.method == .head
+        let (reply, outcome) = await answer(request)
+        var failure: (any Error)?
+        do {
+            try await reply.write(to: writer, on: channel, isHead: isHead)
+        } catch {
+            failure = error
+        }
+        record(request, reply, outcome, since: start, failure: failure, from: channel.remoteAddress)
+        if let failure { throw failure }
+    }
+
+    private func answer(_ request: Request) async -> (Reply, PullOutcome?) {
+        do {
+            return try await route(request)
+        } catch let error as RegistryError {
+            return (Reply(error), .error)
+        } catch let failure as FetchFailure {
+            return (Reply(RegistryError(failure, unknown: .nameUnknown)), .error)
+        } catch {
+            // The cache's own failure: the client learns that it isn't its fault, the log learns the rest.
+            logger.error("request failed", metadata: ["path": "\(request.uri.path)", "error": "\(error)"])
+            let refusal = RegistryError(
+                .unavailable,
+                status: 503,
+                message: "the cache can't answer at the moment",
+                retryAfterSeconds: 5
+            )
+            return (Reply(refusal), .error)
+        }
+    }
+
+    private func route(_ request: Request) async throws -> (Reply, PullOutcome?) {
+        let parsed = try RegistryRequest(method: request.method, target: request.head.path ?? "")
+        switch parsed.route {
+        case .ping:
+            return (
+                Reply(
+                    status: 200,
+                    headers: [.contentType: "application/json"],
+                    body: .bytes(Array("{}".utf8)),
+                    contentLength: 2
+                ), nil
+            )
+        case .manifest(let name, let reference):
+            return try await manifests.answer(reference, in: place(name), headers: request.headers)
+        case .blob(let name, let digest):
+            return try await blobs.answer(
+                digest,
+                in: place(name),
+                headers: request.headers,
+                isHead: parsed.isHead
+            )
+        case .tagList(let name, let limit, let last):
+            return (try await lists.tags(of: place(name), limit: limit, after: last), nil)
+        case .referrers(let name, let digest, let artifactType):
+            return (try await lists.referrers(of: digest, in: place(name), artifactType: artifactType), nil)
+        case .push:
+            throw RegistryError(
+                .unsupported,
+                status: 405,
+                message: "this is a cache: images are pulled through it, and pushed to the registry that it stands for"
+            )
+        }
+    }
+
+    /// The first path component is the organization, the rest the repository in it.
+    private func place(_ name: RepositoryName) async throws -> RequestedRepository {
+        let unknown = RegistryError(.nameUnknown, message: "there is no repository \(name) here")
+        guard let first = name.components.first, name.components.count > 1,
+            let organizationName = OrganizationName(rawValue: String(first)),
+            let rest = RepositoryName(rawValue: name.components.dropFirst().joined(separator: "/")),
+            let organization = try await organizations.find(organizationName)
+        else { throw unknown }
+        return RequestedRepository(
+            organization: organization,
+            repository: organization.proxyCache?.upstream.canonical(rest) ?? rest
+        )
+    }
+
+    private func record(
+        _ request: Request,
+        _ reply: Reply,
+        _ outcome: PullOutcome?,
+        since start: ContinuousClock.Instant,
+        failure: (any Error)?,
+        from address: SocketAddress?
+    ) {
+        var metadata: Logger.Metadata = [
+            "method": "\(request.method)",
+            "path": "\(request.uri.path)",
+            "status": "\(reply.status)",
+            "ms": "\((ContinuousClock.now - start) / .milliseconds(1))",
+        ]
+        if let outcome { metadata["outcome"] = "\(outcome)" }
+        if let range = request.headers[.range] { metadata["range"] = "\(range)" }
+        if let address { metadata["client"] = "\(address)" }
+        guard let failure else { return logger.info("served", metadata: metadata) }
+        metadata["error"] = "\(failure)"
+        if failure is FetchFailure {
+            logger.warning("connection cut, the rest can't be had", metadata: metadata)
+        } else {
+            logger.info("client left", metadata: metadata)
+        }
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+package import Logging
+import Subprocess
+import Synchronization
+import SystemPackage
+
+/// A process that is kept running: started again, with growing pauses, whenever it ends by itself.
+package final class ChildProcess: Sendable {
+    package struct Configuration: Sendable {
+        /// Prefix of its lines in our output.
+        package var name: String
+        package var executable: String
+        package var arguments: [String] = []
+        package var environment: [String: String] = [:]
+        /// Signal that asks it to end.
+        package var stopSignal: Int32 = SIGTERM
+        /// How long it may take to end before it is killed.
+        package var stopGrace: Duration = .seconds(20)
+        /// Account to run as; nil for our own.
+        package var account: String?
+
+        package init(name: String, executable: String) {
+            self.name = name
+            self.executable = executable
+        }
+    }
+
+    /// Pauses before starts that follow a crash.
+    private static let firstPause: Duration = .milliseconds(100)
+    private static let longestPause: Duration = .seconds(10)
+    /// A process that ran for so long is healthy: its next crash counts as the first.
+    private static let healthyAfter: Duration = .seconds(30)
+
+    private let configuration: Configuration
+    private let output: @Sendable (String) -> Void
+    private let logger: Logger
+    private let stopping = StopFlag()
+
+    /// - Parameter output: takes each line that the process prints, without its line break
+    package init(_ configuration: Configuration, output: @escaping @Sendable (String) -> Void, logger: Logger) {
+        self.configuration = configuration
+        self.output = output
+        self.logger = logger
+    }
+
+    package var name: String { configuration.name }
+
+    /// Runs the process until ``stop()``; returns once it has ended.
+    package func run() async throws {
+        var pause = Self.firstPause
+        while !stopping.isSet {
+            let start = ContinuousClock.now
+            let status = try await runOnce()
+            if stopping.isSet { return }
+            if ContinuousClock.now - start > Self.healthyAfter { pause = Self.firstPause }
+            logger.warning(
+                "process ended, starting it again",
+                metadata: ["process": "\(name)", "status": "\(status)", "pause": "\(pause)"]
+            )
+            await stopping.wait(atMost: pause)
+            pause = min(pause * 2, Self.longestPause)
+        }
+    }
+
+    /// Asks the process to end. `run()` returns when it has.
+    package func stop() { stopping.set() }
+
+    private func runOnce() async throws -> TerminationStatus {
+        var options = PlatformOptions()
+        // A process group of its own: Ctrl-C at the terminal goes to us, and we end the children in order.
+        options.processGroupID = 0
+        var changes: [Environment.Key: String?] = [:]
+        for (key, value) in configuration.environment {
+            if let key = Environment.Key(rawValue: key) { changes[key] = value }
+        }
+        return try await Subprocess.run(
+            .path(FilePath(Setpriv.path)),
+            arguments: Arguments(
+                Setpriv.arguments(account: configuration.account, deathSignal: configuration.stopSignal)
+                    + [configuration.executable] + configuration.arguments
+            ),
+            environment: .inherit.updating(changes),
+            platformOptions: options,
+            input: .none,
+            output: .sequence,
+            error: .combinedWithOutput
+        ) { execution in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                let stopping = stopping
+                let teardown = TeardownStep.send(
+                    signal: .init(rawValue: configuration.stopSignal),
+                    allowedDurationToNextStep: configuration.stopGrace
+                )
+                group.addTask {
+                    await stopping.wait()
+                    // Cancelled when the process ended by itself; after the grace it is killed.
+                    if stopping.isSet { await execution.teardown(using: [teardown]) }
+                }
+                for try await line in execution.standardOutput.strings() { output(line) }
+                group.cancelAll()
+            }
+        }.terminationStatus
+    }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Glibc
+
+/// Everything that `entrepot up` keeps, in one folder.
+package final class DataFolder: Sendable {
+    /// Longest path of a Unix socket that Linux takes, with its final zero.
+    private static let maximumSocketPathBytes = 107
+
+    package let path: String
+    private let lock: Int32
+
+    package var database: String { path + "/postgres" }
+    package var storage: String { path + "/storage" }
+
+    /// Folder of the database's socket: inside, unless its path would be too long for a socket.
+    package var socketFolder: String {
+        let inside = path + "/run"
+        if (inside + "/.s.PGSQL.5432").utf8.count <= Self.maximumSocketPathBytes { return inside }
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in path.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+        return "/tmp/entrepot-\(geteuid())-\(String(hash, radix: 16))"
+    }
+
+    /// Makes the folder if need be and takes its lock, which lasts as long as this process.
+    /// - Throws: ``SupervisionError`` when it can't be made or another `up` uses it.
+    package init(_ path: String) throws {
+        let absolute = path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+        self.path = absolute
+        do {
+            try FileManager.default.createDirectory(atPath: absolute, withIntermediateDirectories: true)
+        } catch {
+            throw SupervisionError("data folder \(absolute) can't be made: \(error.localizedDescription)")
+        }
+        lock = open(absolute + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard lock >= 0 else { throw SupervisionError("data folder \(absolute) isn't writable") }
+        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+            close(lock)
+            throw SupervisionError("data folder \(absolute) is in use by another `entrepot up`")
+        }
+    }
+
+    deinit { close(lock) }
+}

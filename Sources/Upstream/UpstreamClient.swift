@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import HTTPTransport
+import HTTPTypes
+import Models
+package import OCI
+
+/// Asks upstream registries for manifests and blobs. Used by the fetcher alone.
+///
+/// Whatever goes wrong upstream is a ``FetchFailure``; digests and documents are the caller's to verify.
+package struct UpstreamClient: Sendable {
+    package struct Deadlines: Sendable {
+        package var connect: Duration = .seconds(5)
+        package var firstByte: Duration = .seconds(30)
+        package var idle: Duration = .seconds(60)
+        /// A whole manifest or token exchange. Blobs have no such limit: they may take hours as long as they move.
+        package var smallObject: Duration = .seconds(60)
+
+        package init() {}
+
+        func apply(to request: inout HTTPTransportRequest, isSmall: Bool) {
+            request.deadlines.connect = connect
+            request.deadlines.firstByte = firstByte
+            request.deadlines.idle = idle
+            request.deadlines.total = isSmall ? smallObject : nil
+        }
+    }
+
+    private let api: HTTPTransport
+    private let blobTransports: [HTTPTransport]
+    private let deadlines: Deadlines
+    private let authorizer: UpstreamAuthorizer
+
+    /// - Parameters:
+    ///   - api: for manifests and tokens, which must not wait behind blobs
+    ///   - blobTransports: one or more; blobs are spread over them by digest
+    package init(api: HTTPTransport, blobTransports: [HTTPTransport], deadlines: Deadlines = .init()) {
+        precondition(!blobTransports.isEmpty, "blobs need a transport")
+        self.api = api
+        self.blobTransports = blobTransports
+        self.deadlines = deadlines
+        self.authorizer = UpstreamAuthorizer(transport: api, deadlines: deadlines)
+    }
+
+    /// Asks what a reference names, without its content. Nil when upstream doesn't say it this way (no HEAD, no digest
+    /// header, other rights for HEAD, not found): only GET tells then.
+    /// - Throws: ``FetchFailure`` when upstream fails in a way that GET would meet as well.
+    package func head(_ reference: Reference, in repository: UpstreamRepository) async throws -> Digest? {
+        let response = try await exchange(.head, reference, in: repository)
+        let head = response.head
+        // A body that HEAD must not have would be dropped with the response.
+        switch head.status {
+        case 200:
+            return head.headers[.dockerContentDigest].flatMap(Digest.init(rawValue:))
+        case 400, 401, 403, 404, 405, 406, 501:
+            return nil
+        default:
+            throw FetchFailure.status(head, asking: repository, for: "manifest \(reference)")
+        }
+    }
+
+    /// Fetches a manifest's bytes, unverified.
+    package func manifest(_ reference: Reference, in repository: UpstreamRepository) async throws -> UpstreamManifest {
+        let response = try await exchange(.get, reference, in: repository)
+        guard response.head.status == 200 else {
+            throw FetchFailure.status(response.head, asking: repository, for: "manifest \(reference)")
+        }
+        do {
+            return UpstreamManifest(
+                bytes: try await response.collect(upTo: ManifestDocument.maximumBytes),
+                contentType: response.head.headers[.contentType].flatMap(MediaType.init(rawValue:)),
+                claimedDigest: response.head.headers[.dockerContentDigest].flatMap(Digest.init(rawValue:))
+            )
+        } catch let error as HTTPTransportError {
+            throw FetchFailure.transport(error, asking: repository, for: "manifest \(reference)")
+        }
+    }
+
+    /// Streams a blob, from an offset if given, into the sink; returns after the last byte.
+    /// - Throws: ``FetchFailure``, or whatever the sink throws.
+    package func blob(
+        _ digest: Digest,
+        in repository: UpstreamRepository,
+        from start: BlobStart,
+        into sink: any BlobSink
+    ) async throws {
+        let transport = blobTransports[Int(digest.hex.utf8.last ?? 0) % blobTransports.count]
+        var request = HTTPTransportRequest(url: repository.blobURL(digest))
+        request.headers[.accept] = "*/*"
+        request.headers[.acceptEncoding] = "identity"
+        if start.offset > 0 {
+            request.headers[.range] = "bytes=\(start.offset)-"
+            request.headers[.ifRange] = start.validator
+        }
+        deadlines.apply(to: &request, isSmall: false)
+        let gate = BlobGate(what: "blob \(digest)", repository: repository, start: start, sink: sink)
+        let head = try await follow(request, in: repository, for: "blob \(digest)") { request in
+            let head = try await transport.receive(request, into: gate)
+            return (head, head)
+        }
+        guard head.status == 200 || head.status == 206 else {
+            throw FetchFailure.status(head, asking: repository, for: "blob \(digest)")
+        }
+    }
+
+    private func exchange(
+        _ method: HTTPRequest.Method,
+        _ reference: Reference,
+        in repository: UpstreamRepository
+    ) async throws -> HTTPTransportResponse {
+        var request = HTTPTransportRequest(method: method, url: repository.manifestURL(reference))
+        request.headers[.accept] = MediaType.manifestAccept
+        request.headers[.acceptEncoding] = "identity"
+        deadlines.apply(to: &request, isSmall: true)
+        return try await follow(request, in: repository, for: "manifest \(reference)") { request in
+            let response = try await api.send(request)
+            return (response, response.head)
+        }
+    }
+
+    /// Sends a request, authorized as this repository wants it, and follows redirects and one challenge.
+    private func follow<Response>(
+        _ original: HTTPTransportRequest,
+        in repository: UpstreamRepository,
+        for what: String,
+        send: (HTTPTransportRequest) async throws -> (Response, HTTPTransportHead)
+    ) async throws -> Response {
+        var request = original
+        request.headers[.authorization] = try await authorizer.authorization(for: repository)
+        var hops = 0
+        var isRenewed = false
+        while true {
+            let (response, head): (Response, HTTPTransportHead)
+            do {
+                (response, head) = try await send(request)
+            } catch let error as HTTPTransportError {
+                throw FetchFailure.transport(error, asking: repository, for: what)
+            }
+            if Redirect.statuses.contains(head.status) {
+                hops += 1
+                let target = try Redirect.target(of: head, from: request.url, hop: hops, repository: repository, what)
+                // Credentials belong to the registry, not to whom it points to (RFC 9110 section 15.4).
+                if !Redirect.isSameOrigin(target, original.url) { request.headers[.authorization] = nil }
+                request.url = target
+                continue
+            }
+            // A challenge of a host that we were redirected to is none of the registry's.
+            if head.status == 401, !isRenewed, Redirect.isSameOrigin(request.url, original.url) {
+                isRenewed = true
+                let rejected = request.headers[.authorization]
+                if let fresh = try await authorizer.renew(head, rejected: rejected, for: repository) {
+                    request = original
+                    request.headers[.authorization] = fresh
+                    continue
+                }
+            }
+            return response
+        }
+    }
+}
+
+/// A manifest as upstream sent it, unverified.
+package struct UpstreamManifest: Sendable {
+    package let bytes: [UInt8]
+    package let contentType: MediaType?
+    /// What upstream says the digest is: a claim.
+    package let claimedDigest: Digest?
+}

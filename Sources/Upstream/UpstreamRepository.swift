@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Models
+package import OCI
+
+/// One repository at one upstream, under the configuration that led there.
+package struct UpstreamRepository: Hashable, Sendable, CustomStringConvertible {
+    package let address: UpstreamAddress
+    /// The repository's name at the upstream.
+    package let name: RepositoryName
+    package let organization: OrganizationID
+    /// Generation of the organization's configuration: what an older one obtained isn't used for it.
+    package let generation: Int64
+
+    package init(address: UpstreamAddress, name: RepositoryName, organization: OrganizationID, generation: Int64) {
+        self.address = address
+        self.name = name
+        self.organization = organization
+        self.generation = generation
+    }
+
+    package var description: String { "\(address.registry)/\(name)" }
+
+    /// What pulling from it takes, in the words of the token protocol.
+    var scope: String { "repository:\(name):pull" }
+
+    func manifestURL(_ reference: Reference) -> String {
+        "\(address.baseURL)/v2/\(name)/manifests/\(reference)"
+    }
+
+    func blobURL(_ digest: Digest) -> String {
+        "\(address.baseURL)/v2/\(name)/blobs/\(digest)"
+    }
+}

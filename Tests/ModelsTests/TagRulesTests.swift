@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Models
+import OCI
+import Testing
+
+@Suite("Tag rules")
+struct TagRulesTests {
+    private static let upstream = UpstreamAddress(registry: "quay.io", namespace: nil, isInsecure: false)
+
+    private func tag(checked age: Duration) -> TagRecord {
+        TagRecord(id: TagID(rawValue: 1), digest: Digest.of([1, 2, 3]), sinceCheck: age)
+    }
+
+    @Test("with no freshness period every pull asks upstream")
+    func zeroFreshnessAsks() {
+        let config = ProxyCacheConfig(upstream: Self.upstream)
+        #expect(TagRules.beforeServing(tag(checked: .zero), config: config) == .askUpstream)
+    }
+
+    @Test("a tag is served unasked until its freshness period is over, and not a moment longer")
+    func freshnessBoundary() {
+        let config = ProxyCacheConfig(upstream: Self.upstream, freshness: .seconds(60))
+        #expect(TagRules.beforeServing(tag(checked: .milliseconds(59_999)), config: config) == .serve)
+        #expect(TagRules.beforeServing(tag(checked: .seconds(60)), config: config) == .askUpstream)
+        #expect(TagRules.beforeServing(nil, config: config) == .askUpstream)
+    }
+
+    @Test("an organization without upstream serves what it has")
+    func noUpstream() {
+        #expect(TagRules.beforeServing(tag(checked: .seconds(1_000_000)), config: nil) == .serve)
+    }
+
+    @Test("a failure is bridged inside the staleness period, its last moment included")
+    func stalenessBoundary() {
+        let config = ProxyCacheConfig(upstream: Self.upstream, staleness: .seconds(100))
+        #expect(TagRules.afterFailure(tag(checked: .seconds(100)), config: config) == .serveStale)
+        #expect(TagRules.afterFailure(tag(checked: .milliseconds(100_001)), config: config) == .fail)
+        #expect(TagRules.afterFailure(nil, config: config) == .fail)
+    }
+
+    @Test("staleness is the expiration unless it is set")
+    func stalenessDefault() {
+        #expect(ProxyCacheConfig(upstream: Self.upstream, expiration: .seconds(7)).staleness == .seconds(7))
+        #expect(ProxyCacheConfig(upstream: Self.upstream).staleness == .seconds(86_400))
+    }
+}
+
+@Suite("Stream rules")
+struct StreamRulesTests {
+    @Test(
+        "the end of an unverified blob is held back",
+        arguments: [
+            // stored, size, verified, releasable
+            (0, 1_000_000, false, 0),
+            (500_000, 1_000_000, false, 500_000),
+            (1_000_000, 1_000_000, false, 1_000_000 - 65_536),
+            (1_000_000, 1_000_000, true, 1_000_000),
+            (100, 100, false, 0),
+            (100, 100, true, 100),
+            (0, 0, false, 0),
+            (0, 0, true, 0),
+            (200, 100, false, 0),
+            (200, 100, true, 100),
+        ] as [(Int64, Int64, Bool, Int64)]
+    )
+    func releasable(_ stored: Int64, _ size: Int64, _ isVerified: Bool, _ expected: Int64) {
+        #expect(StreamRules.releasable(stored: stored, size: size, isVerified: isVerified) == expected)
+    }
+
+    @Test("a blob can never be released whole before it is verified", arguments: [1, 2, 65_535, 65_536, 65_537, 1 << 40])
+    func neverWhole(_ size: Int64) {
+        #expect(StreamRules.releasable(stored: size, size: size, isVerified: false) < size)
+    }
+}

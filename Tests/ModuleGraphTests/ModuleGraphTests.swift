@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+/// Imports only point down. The table is the architecture; a new import is a decision that is made here first.
+@Suite("Module graph")
+struct ModuleGraphTests {
+    /// Modules of this package that each of its modules may import.
+    private static let allowed: [String: Set<String>] = [
+        // foundations
+        "Postgres": ["CLibPQ"],
+        "HTTPTransport": ["CCurl"],
+        "OCI": [],
+        // domain
+        "Models": ["OCI"],
+        // adapters
+        "Metadata": ["Models", "OCI", "Postgres"],
+        "Jobs": ["Models", "OCI", "Postgres"],
+        "Blobs": ["Models", "OCI"],
+        "Upstream": ["HTTPTransport", "Models", "OCI"],
+        // shared flow
+        "PullThrough": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres"],
+        "ServiceRuntime": ["Metadata", "Postgres"],
+        // services
+        "Frontend": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
+        "Fetcher": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Upstream"],
+        "Supervision": [],
+        // executables
+        "RegistryFrontend": ["Blobs", "Frontend", "Postgres", "PullThrough", "ServiceRuntime"],
+        "UpstreamFetcher": [
+            "Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "ServiceRuntime", "Upstream",
+        ],
+        "Entrepot": [
+            "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "ServiceRuntime", "Supervision",
+        ],
+    ]
+
+    private static let sources = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appending(path: "Sources")
+
+    private static let rooms = ["", "Services", "Executables"]
+
+    /// Module names and the folders of their sources.
+    private static func modules() throws -> [String: URL] {
+        var modules: [String: URL] = [:]
+        for room in rooms {
+            let folder = room.isEmpty ? sources : sources.appending(path: room)
+            for name in try FileManager.default.contentsOfDirectory(atPath: folder.path) where !rooms.contains(name) {
+                modules[name] = folder.appending(path: name)
+            }
+        }
+        return modules
+    }
+
+    private static func imports(in folder: URL) throws -> Set<String> {
+        var found: Set<String> = []
+        let files = try FileManager.default.subpathsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".swift") }
+        for file in files {
+            let text = try String(contentsOf: folder.appending(path: file), encoding: .utf8)
+            for line in text.split(separator: "\n") {
+                let words = line.split(separator: " ").filter { $0 != "package" && $0 != "@testable" && $0 != "internal" }
+                if words.count >= 2, words[0] == "import" { found.insert(String(words[1])) }
+            }
+        }
+        return found
+    }
+
+    @Test("every module imports only what the table allows")
+    func importsPointDown() throws {
+        let modules = try Self.modules()
+        for (name, folder) in modules where !["CLibPQ", "CCurl"].contains(name) {
+            let allowed = try #require(Self.allowed[name], "module \(name) isn't in the table")
+            let ours = try Self.imports(in: folder).intersection(modules.keys)
+            let extra = ours.subtracting(allowed).sorted()
+            #expect(extra.isEmpty, "\(name) imports \(extra)")
+        }
+    }
+
+    @Test("the table names no module that doesn't exist")
+    func tableIsCurrent() throws {
+        let modules = try Self.modules()
+        #expect(Set(Self.allowed.keys).subtracting(modules.keys).isEmpty)
+    }
+
+    @Test("services never import each other")
+    func servicesAreApart() throws {
+        let modules = try Self.modules()
+        let services = modules.filter { $0.value.deletingLastPathComponent().lastPathComponent == "Services" }
+        #expect(services.count >= 3)
+        for (name, folder) in services {
+            let others = try Self.imports(in: folder).intersection(services.keys).subtracting([name])
+            #expect(others.isEmpty, "\(name) imports \(others.sorted())")
+        }
+    }
+
+    @Test("only the libpq and libcurl layers touch C")
+    func onlyFoundationsTouchC() throws {
+        for (name, folder) in try Self.modules() {
+            let imports = try Self.imports(in: folder)
+            if name != "Postgres" { #expect(!imports.contains("CLibPQ"), "\(name) imports CLibPQ") }
+            if name != "HTTPTransport" { #expect(!imports.contains("CCurl"), "\(name) imports CCurl") }
+        }
+    }
+}
