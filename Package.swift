@@ -33,9 +33,17 @@ func library(
     _ name: String,
     path: String? = nil,
     _ dependencies: [Target.Dependency],
+    exclude: [String] = [],
     resources: [Resource]? = nil
 ) -> Target {
-    .target(name: name, dependencies: dependencies, path: path, resources: resources, swiftSettings: settings)
+    .target(
+        name: name,
+        dependencies: dependencies,
+        path: path,
+        exclude: exclude,
+        resources: resources,
+        swiftSettings: settings
+    )
 }
 
 func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -56,6 +64,9 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
         swiftSettings: settings
     )
 }
+
+/// Building these tests builds the programs that they start.
+let executables: [Target.Dependency] = ["RegistryFrontend", "UpstreamFetcher", "Entrepot"]
 
 let package = Package(
     name: "entrepot",
@@ -92,7 +103,7 @@ let package = Package(
 
         // Adapters: each one reaches one thing outside the process.
         library("Metadata", ["Models", "OCI", "Postgres", crypto], resources: [.embedInCode("Migrations")]),
-        library("Jobs", ["Models", "Postgres", logging, serviceLifecycle]),
+        library("Jobs", ["Models", "Postgres", logging, serviceLifecycle], exclude: ["README.md"]),
         library("Blobs", ["Models", "OCI", logging]),
         library("Upstream", ["HTTPTransport", "Models", "OCI", httpTypes, logging]),
 
@@ -132,5 +143,31 @@ let package = Package(
                 argumentParser, httpTypes, logging, unixSignals,
             ]
         ),
+
+        // Tests.
+        .target(
+            name: "TestSupport",
+            dependencies: [
+                "HTTPTransport", "Metadata", "Models", "OCI", "Postgres", httpTypes, hummingbirdCore, logging, nioCore,
+                nioPosix, serviceLifecycle,
+            ],
+            path: "Tests/TestSupport",
+            swiftSettings: settings
+        ),
+        tests("ModuleGraphTests", []),
+        tests("ModelsTests", ["Models", "OCI"]),
+        tests("OCITests", ["OCI", crypto, httpTypes]),
+        tests("PostgresTests", ["Postgres", logging]),
+        tests("HTTPTransportTests", ["HTTPTransport", httpTypes, logging, nioCore, nioPosix]),
+        tests("MetadataTests", ["Metadata", "Models", "OCI", "Postgres", logging]),
+        tests("JobsTests", ["Jobs", "Metadata", "Models", "OCI", "Postgres", logging]),
+        tests("BlobsTests", ["Blobs", "Models", "OCI"]),
+        tests("UpstreamTests", ["HTTPTransport", "Models", "OCI", "Upstream", httpTypes, logging]),
+        tests("PullThroughTests", ["Blobs", "Models", "OCI", "PullThrough"]),
+        tests("FetcherTests", ["Blobs", "Fetcher", "HTTPTransport", "Models", "OCI", "Upstream", httpTypes, logging]),
+        tests("FrontendTests", ["Frontend", "HTTPTransport", "Models", "OCI", httpTypes]),
+        tests("ServiceRuntimeTests", ["ServiceRuntime", logging]),
+        tests("SupervisionTests", ["Supervision", logging]),
+        tests("EndToEndTests", ["HTTPTransport", "Models", "OCI", "Postgres", httpTypes] + executables),
     ]
 )

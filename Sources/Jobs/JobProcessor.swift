@@ -13,7 +13,7 @@ package struct JobProcessor: Service {
         package var queue: JobQueueName
         /// Jobs that run at once in this process.
         package var slots: Int
-        package var lease: Duration = .seconds(8)
+        package var lease: Duration = .seconds(5)
         /// How often the table is looked at when nothing was notified.
         package var pollInterval: Duration = .seconds(1)
         /// How long running jobs may go on after a shutdown began.

@@ -15,6 +15,11 @@ enum Command {
         config: String? = nil,
         _ body: (ServiceRuntime) async throws -> Void
     ) async throws {
+        var flags = flags
+        let environment = ProcessInfo.processInfo.environment
+        if environment["ENTREPOT_LOG_FORMAT"] ?? environment["LOG_FORMAT"] == nil {
+            flags[SharedSettings.logFormat] = "text"  // whoever types a command is a person
+        }
         do {
             try await body(try ServiceRuntime(name: name, keys: keys, flags: flags, config: config))
         } catch let error as SettingsError {

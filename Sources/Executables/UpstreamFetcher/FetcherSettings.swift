@@ -46,7 +46,7 @@ struct FetcherSettings {
     private static let lease = SettingKey(
         "FETCHER_LEASE",
         kind: .duration,
-        default: "8s",
+        default: "5s",
         help: "after which another fetcher takes over from one that fell silent"
     )
 

@@ -23,13 +23,15 @@ struct HealthServer: Service {
         let router = Router()
         router.get("livez") { _, _ in "ok\n" }
         router.get("readyz") { _, _ in await readiness() }
+        var quiet = logger
+        quiet.logLevel = max(logger.logLevel, .warning)
         let application = Application(
             router: router,
             configuration: ApplicationConfiguration(address: .hostname(address.host, port: address.port)),
             onServerRunning: { [logger] channel in
                 logger.debug("health server", metadata: ["address": "\(channel.localAddress.map { "\($0)" } ?? "?")"])
             },
-            logger: logger
+            logger: quiet
         )
         try await withGracefulShutdownHandler {
             try await application.run()

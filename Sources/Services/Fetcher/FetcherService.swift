@@ -17,7 +17,7 @@ package struct FetcherService: Service {
         /// Blobs that arrive at once.
         package var blobSlots = 16
         /// How long a silent fetcher keeps its jobs.
-        package var lease: Duration = .seconds(8)
+        package var lease: Duration = .seconds(5)
         /// How long running fetches may go on after a shutdown began.
         package var shutdownGrace: Duration = .seconds(5)
 

@@ -97,15 +97,21 @@ package struct FrontendService: Service {
                 httpDecoderConfiguration: decoder
             )
         )
+        var quiet = logger
+        quiet.logLevel = max(logger.logLevel, .warning)
         return channel.server(
             configuration: ServerConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 serverName: nil,
                 backlog: 1_024
             ),
-            onServerRunning: { channel in await onReady(channel.localAddress?.port ?? configuration.port) },
+            onServerRunning: { channel in
+                let port = channel.localAddress?.port ?? configuration.port
+                logger.notice("listening", metadata: ["address": "\(configuration.host):\(port)"])
+                await onReady(port)
+            },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
-            logger: logger
+            logger: quiet
         )
     }
 }

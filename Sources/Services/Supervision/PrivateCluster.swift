@@ -61,7 +61,7 @@ package struct PrivateCluster: Sendable {
             "-c", "unix_socket_permissions=0700",
             "-c", "max_connections=200",
             "-c", "autovacuum_naptime=10s",
-            "-c", "log_min_messages=warning",
+            "-c", "log_min_messages=fatal",
             "-c", "log_line_prefix=",
         ]
         configuration.stopSignal = SIGINT

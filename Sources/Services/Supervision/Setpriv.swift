@@ -7,9 +7,8 @@ enum Setpriv {
     static let path = "/usr/bin/setpriv"
 
     /// What precedes the program's own words.
-    static func arguments(account: String?, deathSignal: Int32?) -> [String] {
-        var arguments: [String] = []
-        if let deathSignal { arguments.append("--pdeathsig=\(deathSignal)") }
+    static func arguments(account: String?, deathSignal: Int32) -> [String] {
+        var arguments = ["--pdeathsig=\(deathSignal == SIGINT ? "INT" : "TERM")"]
         if let account { arguments += ["--reuid=\(account)", "--regid=\(account)", "--init-groups"] }
         return arguments + ["--"]
     }

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Glibc
+package import HTTPTransport
+package import HTTPTypes
+import Logging
+package import OCI
+import Synchronization
+
+/// A client of the registry under test.
+package final class TestClient: Sendable {
+    package struct Answer: Sendable {
+        package let status: Int
+        package let headers: HTTPFields
+        package let body: [UInt8]
+        /// Nil when the body came to its declared end; else why not.
+        package let failure: HTTPTransportError?
+
+        package var text: String { String(decoding: body, as: UTF8.self) }
+
+        /// The code of the first error in an OCI error body.
+        package var errorCode: String? {
+            struct Body: Decodable {
+                struct Item: Decodable { let code: String }
+                let errors: [Item]
+            }
+            let body = try? JSONDecoder().decode(Body.self, from: Data(body))  // anything else has no code
+            return body?.errors.first?.code
+        }
+    }
+
+    private let transport: HTTPTransport
+    package let base: String
+
+    /// - Parameter base: `http://HOST:PORT`
+    package init(_ base: String) {
+        self.base = base
+        var configuration = HTTPTransportConfiguration(addressPolicy: .unrestricted, proxies: .none)
+        configuration.userAgent = "entrepot-tests"
+        transport = HTTPTransport(configuration, logger: Logger(label: "test-client"))
+    }
+
+    deinit { transport.shutdown() }
+
+    package func get(_ path: String, _ headers: HTTPFields = [:]) async throws -> Answer {
+        try await send(.get, path, headers)
+    }
+
+    package func head(_ path: String, _ headers: HTTPFields = [:]) async throws -> Answer {
+        try await send(.head, path, headers)
+    }
+
+    package func send(
+        _ method: HTTPRequest.Method,
+        _ path: String,
+        _ headers: HTTPFields = [:],
+        body: [UInt8]? = nil
+    ) async throws -> Answer {
+        let response = try await transport.send(request(method, path, headers, body))
+        var bytes: [UInt8] = []
+        do {
+            for try await chunk in response.body { bytes += chunk }
+        } catch let error as HTTPTransportError {
+            return Answer(status: response.head.status, headers: response.head.headers, body: bytes, failure: error)
+        }
+        return Answer(status: response.head.status, headers: response.head.headers, body: bytes, failure: nil)
+    }
+
+    /// Reads at least so many bytes and leaves, as a client does that has lost interest.
+    package func getPart(_ path: String, _ headers: HTTPFields = [:], atLeast count: Int) async throws -> Answer {
+        let response = try await transport.send(request(.get, path, headers, nil))
+        var bytes: [UInt8] = []
+        for try await chunk in response.body {
+            bytes += chunk
+            if bytes.count >= count { break }
+        }
+        return Answer(status: response.head.status, headers: response.head.headers, body: bytes, failure: nil)
+    }
+
+    /// Digest and size of a body that is too large to keep, and whether it came to its end.
+    package func digest(
+        _ path: String,
+        _ headers: HTTPFields = [:]
+    ) async throws -> (status: Int, digest: Digest, size: Int64) {
+        let sink = HashingSink()
+        let head = try await transport.receive(request(.get, path, headers, nil), into: sink)
+        let (digest, size) = sink.result
+        return (head.status, digest, size)
+    }
+
+    private func request(
+        _ method: HTTPRequest.Method,
+        _ path: String,
+        _ headers: HTTPFields,
+        _ body: [UInt8]?
+    ) -> HTTPTransportRequest {
+        HTTPTransportRequest(method: method, url: base + path, headers: headers, body: body.map { .bytes($0) })
+    }
+
+    private final class HashingSink: ResponseSink {
+        private let state = Mutex((hasher: DigestHasher(.sha256), size: Int64(0)))
+
+        var result: (Digest, Int64) { state.withLock { ($0.hasher.finalize(), $0.size) } }
+
+        func begin(_ head: HTTPTransportHead) throws {}
+
+        func write(_ bytes: UnsafeRawBufferPointer) throws {
+            state.withLock { state in
+                state.hasher.update(bytes)
+                state.size += Int64(bytes.count)
+            }
+        }
+    }
+}
+
+/// Sends bytes that no HTTP library would, and returns what comes back until the server closes or falls silent.
+package func rawExchange(port: Int, _ request: String) throws -> String {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = UInt16(port).bigEndian
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var patience = timeval(tv_sec: 5, tv_usec: 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    let isConnected = withUnsafePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+        }
+    }
+    guard isConnected else { throw TestSupportError("port \(port) doesn't accept connections") }
+    _ = Glibc.send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL))
+    var answer: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 65_536)
+    while true {
+        let count = recv(descriptor, &buffer, buffer.count, 0)
+        if count <= 0 { break }
+        answer += buffer[..<count]
+    }
+    return String(decoding: answer, as: UTF8.self)
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Logging
+import Metadata
+import Models
+package import Postgres
+import Synchronization
+
+/// The real executables over a database and a storage of their own.
+package final class Deployment: Sendable {
+    package let client: PostgresClient
+    package let storage: TemporaryDirectory
+    private let database: String
+    private let environment: [String: String]
+    private let running = Mutex((frontends: [TestProcess](), fetchers: [TestProcess](), clients: [TestClient]()))
+
+    /// Runs `body` against a deployment.
+    /// - Parameter proxies: `ORG=UPSTREAM[/NAMESPACE]`
+    package static func with<Result>(
+        _ proxies: [String],
+        frontends: Int = 1,
+        fetchers: Int = 1,
+        environment: [String: String] = [:],
+        _ body: (Deployment) async throws -> Result
+    ) async throws -> Result {
+        let deployment = try await Deployment(proxies, environment: environment)
+        do {
+            for _ in 0..<fetchers { try await deployment.addFetcher() }
+            for _ in 0..<frontends { try await deployment.addFrontend() }
+            let result = try await body(deployment)
+            await deployment.end()
+            return result
+        } catch {
+            await deployment.end()
+            throw error
+        }
+    }
+
+    private init(_ proxies: [String], environment: [String: String]) async throws {
+        database = try PostgresCluster.shared().makeDatabase()
+        storage = try TemporaryDirectory()
+        self.environment = environment
+        var logger = Logger(label: "deployment")
+        logger.logLevel = .error
+        client = PostgresClient(PostgresConfiguration(connectionString: database, maximumConnections: 4), logger: logger)
+        try await Migrator().migrate(client)
+        for proxy in proxies {
+            let parts = proxy.split(separator: "=", maxSplits: 1).map(String.init)
+            try await OrganizationStore().proxy(
+                OrganizationName(parts[0]),
+                from: UpstreamAddress(parsing: parts[1]),
+                on: client
+            )
+        }
+    }
+
+    package var frontends: [TestProcess] { running.withLock { $0.frontends } }
+    package var fetchers: [TestProcess] { running.withLock { $0.fetchers } }
+    /// A client for each frontend.
+    package var clients: [TestClient] { running.withLock { $0.clients } }
+    /// A client of the first frontend.
+    package var registry: TestClient { clients[0] }
+
+    package func addFrontend() async throws {
+        let process = try start("registry-frontend", ["ENTREPOT_LISTEN_ADDRESS": "127.0.0.1:0"])
+        let line = try await process.line(containing: "listening address=")
+        guard let address = line.split(separator: "=").last else { throw TestSupportError(line) }
+        running.withLock { running in
+            running.frontends.append(process)
+            running.clients.append(TestClient("http://\(address)"))
+        }
+    }
+
+    package func addFetcher() async throws {
+        let process = try start("upstream-fetcher", ["ENTREPOT_SSRF_ALLOWED_HOSTS": "127.0.0.1"])
+        try await process.line(containing: "started")
+        running.withLock { $0.fetchers.append(process) }
+    }
+
+    /// Ends the processes as an operator does; checks nothing.
+    private func end() async {
+        for process in frontends + fetchers {
+            process.kill(SIGKILL)
+            _ = try? await process.exitStatus()  // killed: it ends
+        }
+        await client.close()
+    }
+
+    private func start(_ program: String, _ settings: [String: String]) throws -> TestProcess {
+        let common = [
+            "ENTREPOT_DB_URI": database,
+            "ENTREPOT_BLOB_DIRECTORY": storage.path + "/storage",
+            "ENTREPOT_LOG_FORMAT": "text",
+            "ENTREPOT_FETCHER_LEASE": "2s",
+            "ENTREPOT_DB_CONNECTION_POOLING_MAX": "8",
+        ]
+        return try TestProcess(
+            Executables.path(program),
+            environment: common.merging(settings) { $1 }.merging(environment) { $1 }
+        )
+    }
+
+    /// Names of the files that are arriving.
+    package func partials() throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: storage.path + "/storage/partials")
+    }
+
+    /// Paths of the published files.
+    package func published() throws -> [String] {
+        let folder = storage.path + "/storage/blobs"
+        return try FileManager.default.subpathsOfDirectory(atPath: folder).filter { $0.contains(".") }
+            .map { folder + "/" + $0 }
+    }
+}
+
+/// Where the build put the programs of this package.
+package enum Executables {
+    package static func path(_ name: String) throws -> String {
+        // The test bundle or runner is built beside them.
+        var folder = URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
+        for _ in 0..<6 {
+            let candidate = folder.appending(path: name).path
+            if FileManager.default.isExecutableFile(atPath: candidate) { return candidate }
+            let debug = folder.appending(path: ".build/debug").appending(path: name).path
+            if FileManager.default.isExecutableFile(atPath: debug) { return debug }
+            folder = folder.deletingLastPathComponent()
+        }
+        throw TestSupportError("\(name) isn't beside \(CommandLine.arguments[0]): build the whole package first")
+    }
+}

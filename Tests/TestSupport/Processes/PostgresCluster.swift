@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Glibc
+import Synchronization
+
+/// A PostgreSQL cluster for one test process, reachable through a Unix socket, gone with the process.
+package final class PostgresCluster: Sendable {
+    private static let account = "postgres"
+    private static let start = Mutex<Result<PostgresCluster, any Error>?>(nil)
+
+    private let folder: String
+    private let programs: String
+    private let databases = Atomic(0)
+
+    /// The cluster of this process; started by the first who asks.
+    package static func shared() throws -> PostgresCluster {
+        try start.withLock { start in
+            if let start { return try start.get() }
+            let result = Result { try PostgresCluster() }
+            start = result
+            return try result.get()
+        }
+    }
+
+    /// Connection string of a new, empty database.
+    package func makeDatabase() throws -> String {
+        let name = "test_\(databases.add(1, ordering: .relaxed).newValue)"
+        try psql("CREATE DATABASE \(name)")
+        return connectionString(name)
+    }
+
+    package func connectionString(_ database: String) -> String {
+        "host='\(folder)' user=tester dbname=\(database)"
+    }
+
+    private init() throws {
+        programs = try Self.findPrograms()
+        folder = "/tmp/entrepot-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+        try Self.run(["/bin/mkdir", "-m", "700", folder])
+        let isRoot = geteuid() == 0
+        if isRoot { try Self.run(["/bin/chown", Self.account, folder]) }
+        let data = folder + "/data"
+        try Self.run(
+            Self.asAccount(isRoot) + [programs + "/initdb", "-D", data, "-U", "tester", "--auth=trust", "-E", "UTF8", "--locale=C", "-N"]
+        )
+        // The guard outlives us by a moment: it waits for our death, ends the server and removes the folder.
+        let server = Process()
+        server.executableURL = URL(filePath: "/bin/sh")
+        server.arguments = [
+            "-c",
+            """
+            "$@" >/dev/null 2>&1 & server=$!
+            while kill -0 \(getpid()) 2>/dev/null; do sleep 0.2; done
+            kill -QUIT $server; wait $server; rm -rf '\(folder)'
+            """, "postgres",
+        ]
+        server.arguments?.append(
+            contentsOf: Self.asAccount(isRoot) + [
+                programs + "/postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off",
+                "-c", "max_connections=400", "-c", "unix_socket_permissions=0777", "-c", "log_min_messages=panic",
+            ]
+        )
+        server.standardInput = FileHandle.nullDevice
+        server.standardOutput = FileHandle.nullDevice
+        server.standardError = FileHandle.nullDevice
+        try server.run()
+        try awaitServer()
+    }
+
+
+    private static func asAccount(_ isRoot: Bool) -> [String] {
+        isRoot ? ["/usr/bin/setpriv", "--reuid=\(account)", "--regid=\(account)", "--init-groups", "--"] : []
+    }
+
+    private func awaitServer() throws {
+        let deadline = ContinuousClock.now + .seconds(30)
+        while true {
+            do { return try psql("SELECT 1") } catch {
+                guard ContinuousClock.now < deadline else { throw error }
+                usleep(20_000)  // another process: there is nothing to wait on
+            }
+        }
+    }
+
+    private func psql(_ statement: String) throws {
+        try Self.run([
+            programs + "/psql", "-q", "-X", "-h", folder, "-U", "tester", "-d", "postgres", "-v", "ON_ERROR_STOP=1",
+            "-c", statement,
+        ])
+    }
+
+    private static func findPrograms() throws -> String {
+        let root = "/usr/lib/postgresql"
+        let versions = try FileManager.default.contentsOfDirectory(atPath: root)
+        guard let newest = versions.max(by: { (Int($0) ?? 0) < (Int($1) ?? 0) }) else {
+            throw TestSupportError("no PostgreSQL under \(root)")
+        }
+        return "\(root)/\(newest)/bin"
+    }
+
+    private static func run(_ words: [String]) throws {
+        let process = Process()
+        process.executableURL = URL(filePath: words[0])
+        process.arguments = Array(words.dropFirst())
+        process.currentDirectoryURL = URL(filePath: "/")
+        let output = Pipe()
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else {
+            throw TestSupportError("\(words.joined(separator: " ")): \(text)")
+        }
+    }
+}
+
+/// Something that a test needs and can't have.
+package struct TestSupportError: Error, CustomStringConvertible, Sendable {
+    package let description: String
+
+    package init(_ description: String) { self.description = description }
+}

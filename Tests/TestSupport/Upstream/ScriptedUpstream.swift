@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+package import HTTPTypes
+import HummingbirdCore
+import Logging
+import NIOCore
+import NIOPosix
+import OCI
+import ServiceLifecycle
+import Synchronization
+
+/// The pull half of a registry, in this process, which does what a test tells it to, right or wrong.
+package final class ScriptedUpstream: Sendable {
+    package struct RecordedRequest: Sendable {
+        package let method: String
+        package let path: String
+        package let headers: HTTPFields
+    }
+
+    private struct State {
+        var manifests: [String: [String: ImageFixture]] = [:]
+        var tags: [String: [String: OCI.Digest]] = [:]
+        var blobs: [String: ImageFixture.Blob] = [:]
+        var faults: [Fault] = []
+        var requests: [RecordedRequest] = []
+        var bearer: Bearer?
+        var tokens: Set<String> = []
+    }
+
+    /// How clients prove themselves: a token from our own `/token`, unless a realm is given.
+    package struct Bearer: Sendable {
+        package var realm: String?
+        package init(realm: String? = nil) { self.realm = realm }
+    }
+
+    private let state = Mutex(State())
+    private let bound = Mutex<Int>(0)
+
+    package var port: Int { bound.withLock { $0 } }
+    /// `127.0.0.1:PORT`.
+    package var host: String { "127.0.0.1:\(port)" }
+    package var url: String { "http://\(host)" }
+
+    private init() {}
+
+    /// Runs an upstream while `body` runs.
+    package static func with<Result: Sendable>(
+        _ body: (ScriptedUpstream) async throws -> Result
+    ) async throws -> Result {
+        let upstream = ScriptedUpstream()
+        let (ports, announce) = AsyncStream.makeStream(of: Int.self)
+        let channel = HTTP1Channel { request, writer, channel in
+            try await upstream.respond(request, writer, channel)
+        }
+        var logger = Logger(label: "upstream")
+        logger.logLevel = .critical
+        let server = channel.server(
+            configuration: ServerConfiguration(address: .hostname("127.0.0.1", port: 0)),
+            onServerRunning: { announce.yield($0.localAddress?.port ?? 0) },
+            eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
+            logger: logger
+        )
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await server.run() }
+            for await port in ports {
+                upstream.bound.withLock { $0 = port }
+                break
+            }
+            defer { group.cancelAll() }
+            return try await body(upstream)
+        }
+    }
+
+    // MARK: - What it has
+
+    package func add(_ image: ImageFixture, to repository: String, tag: String? = nil) {
+        state.withLock { add(image, to: repository, tag: tag, in: &$0) }
+    }
+
+    package func remove(tag: String, from repository: String) {
+        state.withLock { $0.tags[repository]?[tag] = nil }
+    }
+
+    private func add(_ image: ImageFixture, to repository: String, tag: String?, in state: inout State) {
+        state.manifests[repository, default: [:]][image.digest.description] = image
+        if let tag { state.tags[repository, default: [:]][tag] = image.digest }
+        for blob in image.blobs { state.blobs["\(repository)@\(blob.digest)"] = blob }
+        for child in image.children { add(child, to: repository, tag: nil, in: &state) }
+    }
+
+    // MARK: - What it does wrong
+
+    package func fault(_ match: String, _ action: Fault.Action, times: Int? = nil) {
+        state.withLock { $0.faults.append(Fault(match, action, times: times)) }
+    }
+
+    package func clearFaults() { state.withLock { $0.faults = [] } }
+
+    package func requireBearer(_ bearer: Bearer = Bearer()) { state.withLock { $0.bearer = bearer } }
+
+    // MARK: - What it was asked
+
+    package var requests: [RecordedRequest] { state.withLock { $0.requests } }
+
+    /// Requests whose method and path contain the text.
+    package func count(_ match: String) -> Int {
+        requests.filter { "\($0.method) \($0.path)".contains(match) }.count
+    }
+
+    package func forgetRequests() { state.withLock { $0.requests = [] } }
+
+    // MARK: - Answering
+
+    @concurrent
+    private func respond(_ request: Request, _ writer: consuming ResponseWriter, _ channel: any Channel) async throws {
+        let path = request.head.path ?? ""
+        let line = "\(request.method) \(path)"
+        let fault = state.withLock { state -> Fault.Action? in
+            state.requests.append(
+                RecordedRequest(method: request.method.rawValue, path: path, headers: request.headers)
+            )
+            guard let index = state.faults.firstIndex(where: { line.contains($0.match) && $0.times != 0 }) else {
+                return nil
+            }
+            if let times = state.faults[index].times { state.faults[index].times = times - 1 }
+            return state.faults[index].action
+        }
+        if case .hold(let gate) = fault { await gate.pass() }
+        var headers = request.headers
+        if case .ignoreRange = fault { headers[.range] = nil }
+        var answer = answer(request.method, path, headers)
+        answer.apply(fault)
+        try await answer.write(writer, channel, isHead: request.method == .head)
+    }
+
+    private func answer(_ method: HTTPRequest.Method, _ path: String, _ headers: HTTPFields) -> UpstreamAnswer {
+        let base = String(path.prefix { $0 != "?" })
+        if base == "/token" { return token() }
+        if let refusal = challenge(base, headers) { return refusal }
+        if base == "/v2/" { return UpstreamAnswer(status: 200, body: Array("{}".utf8)) }
+        guard let request = try? RegistryRequest(method: .get, target: path) else {  // a bad path is an unknown one
+            return .error(404, "NAME_INVALID")
+        }
+        switch request.route {
+        case .manifest(let name, let reference): return manifest(name.description, reference)
+        case .blob(let name, let digest): return blob(name.description, digest, headers)
+        default: return .error(404, "UNSUPPORTED")
+        }
+    }
+
+    private func manifest(_ repository: String, _ reference: Reference) -> UpstreamAnswer {
+        let image = state.withLock { state -> ImageFixture? in
+            let digest =
+                switch reference {
+                case .digest(let digest): digest.description
+                case .tag(let tag): state.tags[repository]?[tag.rawValue]?.description ?? ""
+                }
+            return state.manifests[repository]?[digest]
+        }
+        guard let image else { return .error(404, "MANIFEST_UNKNOWN") }
+        var answer = UpstreamAnswer(status: 200, body: image.bytes)
+        answer.headers[.contentType] = image.mediaType
+        answer.headers[.dockerContentDigest] = image.digest.description
+        return answer
+    }
+
+    private func blob(_ repository: String, _ digest: OCI.Digest, _ headers: HTTPFields) -> UpstreamAnswer {
+        guard let blob = state.withLock({ $0.blobs["\(repository)@\(digest)"] }) else { return .error(404, "BLOB_UNKNOWN") }
+        var answer = UpstreamAnswer(status: 200, blob: blob, range: 0..<blob.size)
+        answer.headers[.contentType] = "application/octet-stream"
+        answer.headers[.eTag] = "\"\(digest)\""
+        if let condition = headers[.ifRange], condition != "\"\(digest)\"" { return answer }
+        guard case .satisfiable(let slices) = ByteRange.resolve(header: headers[.range], size: blob.size),
+            let slice = slices.first
+        else { return answer }
+        answer.status = 206
+        answer.range = slice.offset..<slice.offset + slice.length
+        answer.headers[.contentRange] = slice.contentRange(size: blob.size)
+        return answer
+    }
+
+    // MARK: - Tokens
+
+    private func token() -> UpstreamAnswer {
+        let token = UUID().uuidString
+        state.withLock { _ = $0.tokens.insert(token) }
+        return UpstreamAnswer(status: 200, body: Array("{\"token\":\"\(token)\"}".utf8))
+    }
+
+    private func challenge(_ path: String, _ headers: HTTPFields) -> UpstreamAnswer? {
+        let (bearer, tokens) = state.withLock { ($0.bearer, $0.tokens) }
+        guard let bearer else { return nil }
+        if let sent = headers[.authorization], sent.hasPrefix("Bearer "), tokens.contains(String(sent.dropFirst(7))) {
+            return nil
+        }
+        var answer = UpstreamAnswer.error(401, "UNAUTHORIZED")
+        let realm = bearer.realm ?? "\(url)/token"
+        answer.headers[.wwwAuthenticate] = "Bearer realm=\"\(realm)\",service=\"scripted, upstream\",scope=\"x\""
+        return answer
+    }
+}
