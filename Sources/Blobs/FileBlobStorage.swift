@@ -56,6 +56,7 @@ package struct FileBlobStorage: BlobStorage {
         }
         return FilePartialWriter(
             file: file,
+            partialPath: path,
             generation: generation,
             storedBytes: 0,
             finalPath: self.path(digest, generation)
@@ -65,11 +66,17 @@ package struct FileBlobStorage: BlobStorage {
     package func resumePartial(_ digest: Digest, _ generation: Generation) throws -> (any PartialWriter)? {
         let path = partialPath(digest, generation)
         let finalPath = self.path(digest, generation)
-        guard let file = try openLeftover(path) ?? reclaim(finalPath, as: path) else { return nil }
+        guard let file = try openLeftover(path) ?? openLeftover(finalPath) else { return nil }
         guard try file.lock() else { throw BlobStorageError(.inUse, "\(path) is being written") }
+        // A worker that died between publishing the file and recording it left it under its final name. Only the lock
+        // tells that it's dead.
+        guard rename(finalPath, path) == 0 || errno == ENOENT else {
+            throw BlobStorageError.system("rename", finalPath)
+        }
         try file.setMode(FilePartialWriter.arrivingMode)
         return FilePartialWriter(
             file: file,
+            partialPath: path,
             generation: generation,
             storedBytes: try file.status().size,
             finalPath: finalPath
@@ -129,15 +136,6 @@ package struct FileBlobStorage: BlobStorage {
         } catch let error as BlobStorageError where error.code == .missing {
             return nil
         }
-    }
-
-    /// A worker that died between publishing the file and recording it left it under its final name.
-    private func reclaim(_ finalPath: String, as path: String) throws -> File? {
-        guard rename(finalPath, path) == 0 else {
-            if errno == ENOENT { return nil }
-            throw BlobStorageError.system("rename", finalPath)
-        }
-        return try openLeftover(path)
     }
 
     private static func unlink(_ path: String) throws {

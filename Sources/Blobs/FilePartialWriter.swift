@@ -10,13 +10,15 @@ final class FilePartialWriter: PartialWriter {
     static let verifiedMode: mode_t = 0o440
 
     let generation: Generation
+    private let partialPath: String
     private let finalPath: String
     private let stored: Atomic<Int64>
     /// Nil once closed: the lock goes with the descriptor.
     private let file: Mutex<File?>
 
-    init(file: File, generation: Generation, storedBytes: Int64, finalPath: String) {
+    init(file: File, partialPath: String, generation: Generation, storedBytes: Int64, finalPath: String) {
         self.file = Mutex(file)
+        self.partialPath = partialPath
         self.generation = generation
         self.finalPath = finalPath
         self.stored = Atomic(storedBytes)
@@ -51,15 +53,15 @@ final class FilePartialWriter: PartialWriter {
         let parent = String(folder[..<(folder.lastIndex(of: "/") ?? folder.startIndex)])
         try FileBlobStorage.makeFolder(parent)
         try FileBlobStorage.makeFolder(folder)
-        guard rename(file.path, finalPath) == 0 else { throw BlobStorageError.system("rename", file.path) }
+        guard rename(partialPath, finalPath) == 0 else { throw BlobStorageError.system("rename", partialPath) }
         for path in [folder, parent] {
             try File(path: path, flags: O_RDONLY | O_DIRECTORY).sync()
         }
     }
 
     func discard() throws {
-        let file = try open()
-        guard unlink(file.path) == 0 || errno == ENOENT else { throw BlobStorageError.system("unlink", file.path) }
+        _ = try open()
+        guard unlink(partialPath) == 0 || errno == ENOENT else { throw BlobStorageError.system("unlink", partialPath) }
         close()
     }
 

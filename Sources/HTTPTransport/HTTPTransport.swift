@@ -47,6 +47,8 @@ package final class HTTPTransport: Sendable {
         return try await withTaskCancellationHandler {
             try Task.checkCancellation()
             let upload = driver.submit(transfer)
+            // A cancellation that came before the transfer found nothing to end.
+            if Task.isCancelled { driver.cancel(transfer.id) }
             guard let upload else { return try await milestone(transfer).value() }
             async let _: Void = upload.run()
             // A server that answers before it has read everything doesn't want the rest.

@@ -16,6 +16,8 @@ final class UploadPump: Sendable {
     private struct State {
         var chunk: [UInt8] = []
         var offset = 0
+        /// Bytes of all chunks.
+        var total: Int64 = 0
         var isEnded = false
         var error: (any Error)?
         var isPaused = false
@@ -26,11 +28,18 @@ final class UploadPump: Sendable {
 
     private let next: @Sendable () async throws -> [UInt8]?
     private let transfer: UInt64
+    private let length: Int64?
     private let driver: CurlDriver
     private let state = Mutex(State())
 
-    init(transfer: UInt64, driver: CurlDriver, next: @escaping @Sendable () async throws -> [UInt8]?) {
+    init(
+        transfer: UInt64,
+        length: Int64?,
+        driver: CurlDriver,
+        next: @escaping @Sendable () async throws -> [UInt8]?
+    ) {
         self.transfer = transfer
+        self.length = length
         self.driver = driver
         self.next = next
     }
@@ -43,18 +52,37 @@ final class UploadPump: Sendable {
             let result: Result<[UInt8]?, any Error>
             do { result = .success(try await next()) } catch { result = .failure(error) }
             let (isDone, resumes) = state.withLock { state in
-                switch result {
-                case .success(let chunk?): (state.chunk, state.offset) = (chunk, 0)
-                case .success(nil): state.isEnded = true
-                case .failure(let error): state.error = error
-                }
+                take(result, into: &state)
                 defer { state.isPaused = false }
-                return (state.isEnded || state.error != nil || state.isStopped, state.isPaused)
+                return (state.isEnded || state.error != nil, state.isPaused)
             }
             if resumes { driver.resume(transfer) }
             if isDone { return }
             await untilUsedUp()
-            if state.withLock({ $0.isStopped }) { return }
+        }
+    }
+
+    private func take(_ result: Result<[UInt8]?, any Error>, into state: inout State) {
+        // Sequences end when they are cancelled: without a length that end can't be told from the body's.
+        let isWhole = length.map { state.total == $0 } ?? !Task.isCancelled
+        switch result {
+        case .success(nil) where isWhole:
+            state.isEnded = true
+        case _ where state.isStopped:
+            state.error = HTTPTransportError(.protocolError, "the answer came before the request was sent whole")
+        case .success(nil):
+            state.error =
+                Task.isCancelled
+                ? CancellationError()
+                : HTTPTransportError(.other, "the request's body is shorter than it was said to be")
+        case .success(let chunk?):
+            state.total += Int64(chunk.count)
+            if let length, state.total > length {
+                state.error = HTTPTransportError(.other, "the request's body is longer than it was said to be")
+            }
+            (state.chunk, state.offset) = (chunk, 0)
+        case .failure(let error):
+            state.error = error
         }
     }
 

@@ -68,6 +68,7 @@ package struct JobProcessor: Service {
                 await drain()
                 group.cancelAll()
             }
+            await handBack()
         } onCancelOrGracefulShutdown: {
             isStopping.store(true, ordering: .releasing)
             wakeUp.wake()
@@ -79,6 +80,7 @@ package struct JobProcessor: Service {
         do {
             return try await queue.claim(
                 configuration.queue,
+                kinds: Array(handlers.keys),
                 limit: limit,
                 worker: worker,
                 lease: configuration.lease,
@@ -96,24 +98,24 @@ package struct JobProcessor: Service {
         let slot = running.add(job.lease)
         group.addTask {
             // The work is a group of its own, so that a lost lease ends this job and no other.
-            await withTaskGroup(of: Bool.self) { work in
-                work.addTask {
-                    await perform(job)
-                    return true
-                }
+            let isOver = await withTaskGroup(of: Bool.self) { work in
+                work.addTask { await perform(job) }
                 work.addTask {
                     await slot.untilRevoked()
-                    return false
+                    return slot.isRevoked
                 }
-                _ = await work.next()
+                let isOver = await work.next() ?? false
                 work.cancelAll()
+                return isOver
             }
-            running.remove(job.lease)
+            // What a shutdown interrupted stays listed: it is handed back.
+            if isOver { running.remove(job.lease) }
             wakeUp.wake()
         }
     }
 
-    private func perform(_ job: ClaimedJob) async {
+    /// Returns false when the job was interrupted by the end of this process.
+    private func perform(_ job: ClaimedJob) async -> Bool {
         let outcome: JobOutcome
         do {
             guard let handler = handlers[job.kind] else {
@@ -121,10 +123,10 @@ package struct JobProcessor: Service {
             }
             outcome = try await handler.handle(job)
         } catch is CancellationError {
-            return  // shutdown hands the job back; a lost lease leaves it to its new holder
+            return false
         } catch let error as JobQueueError where error.code == .leaseLost {
             logger.warning("lease lost, result dropped", metadata: ["job.id": "\(job.lease.job)"])
-            return
+            return true
         } catch {
             outcome = .retry(
                 after: RetryPolicy(base: .milliseconds(200), cap: .seconds(30)).delay(afterFailures: job.attempt),
@@ -133,6 +135,7 @@ package struct JobProcessor: Service {
             )
         }
         await settle(job, outcome)
+        return true
     }
 
     /// Writes the outcome down; tried again for a while, since a job that was done needs no second time.
@@ -186,7 +189,10 @@ package struct JobProcessor: Service {
             guard !leases.isEmpty else { continue }
             do {
                 let held = try await queue.heartbeat(leases, lease: configuration.lease, on: client)
-                running.revoke(leases.filter { !held.contains($0) })
+                let lost = leases.filter { !held.contains($0) && running.contains($0) }
+                guard !lost.isEmpty else { continue }
+                logger.warning("lease lost, work dropped", metadata: ["job.ids": "\(lost.map(\.job))"])
+                running.revoke(lost)
             } catch is CancellationError {
                 return
             } catch {
@@ -201,15 +207,20 @@ package struct JobProcessor: Service {
         while running.count > 0, clock.now < deadline, !Task.isCancelled {
             await wakeUp.wait(atMost: min(deadline - clock.now, .milliseconds(500)))
         }
+    }
+
+    private func handBack() async {
         let leases = running.leases
         guard !leases.isEmpty else { return }
-        do {
-            try await queue.handBack(leases, on: client)
-            await notifier.jobsAvailable(configuration.queue)
-        } catch {
-            // Their leases will lapse, which takes longer but loses nothing.
-            logger.warning("jobs not handed back", metadata: ["error": "\(error)"])
-        }
+        // Shielded from cancellation: without this their leases would have to lapse first.
+        await Task {
+            do {
+                try await queue.handBack(leases, on: client)
+                await notifier.jobsAvailable(configuration.queue)
+            } catch {
+                logger.warning("jobs not handed back", metadata: ["error": "\(error)"])
+            }
+        }.value
     }
 
     /// What those who wait are told when it is the cache itself that failed.

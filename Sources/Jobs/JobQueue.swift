@@ -39,6 +39,7 @@ package struct JobQueue: Sendable {
     /// running, so that one organization's thousand jobs don't hold up another's one.
     package func claim(
         _ queue: JobQueueName,
+        kinds: [JobKind],
         limit: Int,
         worker: String,
         lease: Duration,

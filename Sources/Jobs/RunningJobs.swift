@@ -7,16 +7,18 @@ final class RunningJobs: Sendable {
     /// One running job's way of learning that its lease is lost.
     final class Slot: Sendable {
         private let wakeUp = WakeUp()
-        private let isRevoked = Atomic(false)
+        private let revoked = Atomic(false)
+
+        var isRevoked: Bool { revoked.load(ordering: .acquiring) }
 
         func revoke() {
-            isRevoked.store(true, ordering: .releasing)
+            revoked.store(true, ordering: .releasing)
             wakeUp.wake()
         }
 
         /// Returns when the lease is lost or the task is cancelled.
         func untilRevoked() async {
-            while !Task.isCancelled, !isRevoked.load(ordering: .acquiring) {
+            while !Task.isCancelled, !isRevoked {
                 await wakeUp.wait(atMost: .seconds(3_600))
             }
         }
@@ -27,6 +29,8 @@ final class RunningJobs: Sendable {
     var count: Int { slots.withLock { $0.count } }
 
     var leases: [JobLease] { slots.withLock { Array($0.keys) } }
+
+    func contains(_ lease: JobLease) -> Bool { slots.withLock { $0[lease] != nil } }
 
     func add(_ lease: JobLease) -> Slot {
         let slot = Slot()

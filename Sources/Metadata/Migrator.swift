@@ -91,7 +91,10 @@ package struct Migrator: Sendable {
     private func verify(_ applied: [(version: Int, checksum: String)]) throws {
         for (index, row) in applied.enumerated() {
             guard index < migrations.count else {
-                throw MetadataError(.schemaTooNew, "the database has migration \(row.version), which is newer than this program")
+                throw MetadataError(
+                    .schemaTooNew,
+                    "the database has migration \(row.version), which is newer than this program"
+                )
             }
             let known = migrations[index]
             guard known.version == row.version, known.checksum == row.checksum else {

@@ -50,19 +50,20 @@ package struct TagStore: Sendable {
         on db: some Queryable
     ) async throws {
         // Two checks of one tag are one job, but a lapsed job's successor may race its zombie: the row lock on the
-        // repository puts them in order.
+        // repository puts them in order. clock_timestamp() because now() is when the transaction began: one that waited
+        // for the lock would end a lifetime before its start.
         try await db.query("SELECT id FROM repository WHERE id = \(repository.rawValue) FOR UPDATE")
         try await db.query(
             """
-            UPDATE tag SET lifetime_end_at = now()
+            UPDATE tag SET lifetime_end_at = greatest(clock_timestamp(), lifetime_start_at)
             WHERE repository_id = \(repository.rawValue) AND name = \(tag.rawValue)
                 AND lifetime_end_at IS NULL AND manifest_id <> \(manifest.rawValue)
             """
         )
         try await db.query(
             """
-            INSERT INTO tag (repository_id, name, manifest_id)
-            VALUES (\(repository.rawValue), \(tag.rawValue), \(manifest.rawValue))
+            INSERT INTO tag (repository_id, name, manifest_id, lifetime_start_at)
+            VALUES (\(repository.rawValue), \(tag.rawValue), \(manifest.rawValue), clock_timestamp())
             ON CONFLICT (repository_id, name) WHERE lifetime_end_at IS NULL
             DO UPDATE SET checked_at = now()
             """

@@ -9,6 +9,7 @@ package actor Connection: Queryable {
     private struct Health {
         var isBroken = false
         var isIdle = true
+        var isInFailedTransaction = false
     }
 
     nonisolated private let executor: SerialQueueExecutor
@@ -125,12 +126,17 @@ package actor Connection: Queryable {
     /// Broken, or inside a transaction that its user left open: not to be given to anybody else.
     nonisolated var isReusable: Bool { health.withLock { !$0.isBroken && $0.isIdle } }
 
+    /// A statement of the open transaction was refused: COMMIT would undo the rest and report success.
+    nonisolated var isInFailedTransaction: Bool { health.withLock { $0.isInFailedTransaction } }
+
     private func noteHealth() {
         let isBroken = connection.isBroken
         let isIdle = connection.isIdle
+        let isInFailedTransaction = connection.isInFailedTransaction
         health.withLock { health in
             health.isBroken = health.isBroken || isBroken
             health.isIdle = isIdle
+            health.isInFailedTransaction = isInFailedTransaction
         }
     }
 }

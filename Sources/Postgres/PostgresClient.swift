@@ -78,6 +78,13 @@ package final class PostgresClient: Queryable, Service {
             try await connection.query("BEGIN ISOLATION LEVEL \(unescaped: isolation.rawValue)")
             do {
                 let result = try await body(connection)
+                if connection.isInFailedTransaction {
+                    throw PostgresError(
+                        .server,
+                        "a statement of the transaction was refused, and nothing threw",
+                        sqlState: .inFailedTransaction
+                    )
+                }
                 try await connection.query("COMMIT")
                 return result
             } catch {
@@ -140,12 +147,12 @@ package final class PostgresClient: Queryable, Service {
                 )
             }
             defer { group.cancelAll() }
-            // The waiter's own outcome counts, or a connection handed over in the last moment would be lost.
+            // If the waiter was served, that counts, or a connection handed over in the last moment would be lost.
             do {
                 guard let grant = try await group.next() else { throw CancellationError() }
                 return grant
             } catch {
-                self.state.withLock { $0.pool.cancel(id) }?.resume(throwing: error)
+                group.cancelAll()
                 if let late = try? await group.next() { return late }
                 throw error
             }

@@ -56,15 +56,18 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
         self.line = line
     }
 
-    /// The server's own words. Its DETAIL line is left out: it shows values.
+    /// The server's own words, unless they show values: its DETAIL line does, and so do messages of data exceptions
+    /// (class 22), as in `invalid input syntax for type uuid: "…"`.
     init(result: OpaquePointer) {
         func field(_ name: Character) -> String? {
             PQresultErrorField(result, Int32(name.asciiValue ?? 0)).map { String(cString: $0) }
         }
+        let state = field("C")
+        let message = state?.hasPrefix("22") == true ? "a value isn't what the statement needs" : field("M")
         self.init(
             .server,
-            field("M") ?? "the server refused the statement",
-            sqlState: field("C").map(SQLState.init(rawValue:)),
+            message ?? "the server refused the statement",
+            sqlState: state.map(SQLState.init(rawValue:)),
             constraint: field("n")
         )
     }
@@ -82,6 +85,7 @@ package struct SQLState: RawRepresentable, Hashable, Sendable {
     package static let foreignKeyViolation = Self(rawValue: "23503")
     package static let uniqueViolation = Self(rawValue: "23505")
     package static let checkViolation = Self(rawValue: "23514")
+    package static let inFailedTransaction = Self(rawValue: "25P02")
     package static let serializationFailure = Self(rawValue: "40001")
     package static let deadlockDetected = Self(rawValue: "40P01")
     package static let undefinedTable = Self(rawValue: "42P01")

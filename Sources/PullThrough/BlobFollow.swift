@@ -60,7 +60,7 @@ package final class BlobFollow: Sendable {
     /// - Throws: ``FetchFailure`` when the fetch failed for good or stalls; `CancellationError`.
     package func window(beyond offset: Int64) async throws -> Window {
         do {
-            return try await withDeadline(stallDeadline) { [self] in try await wait(for: .window(beyond: offset)) }
+            return try await waitUnlessStalled(for: .window(beyond: offset))
         } catch let error as DeadlineExceeded {
             throw FetchFailure(.timeout, "blob \(fetch.digest) stopped at byte \(offset) for \(error.duration)")
         }
@@ -70,9 +70,28 @@ package final class BlobFollow: Sendable {
     /// - Throws: as ``window(beyond:)``. Nothing has been promised to the client yet, so it can be told the cause.
     package func beginning() async throws {
         do {
-            _ = try await withDeadline(stallDeadline) { [self] in try await wait(for: .beginning) }
+            _ = try await waitUnlessStalled(for: .beginning)
         } catch let error as DeadlineExceeded {
             throw FetchFailure(.timeout, "no byte of blob \(fetch.digest) came within \(error.duration)")
+        }
+    }
+
+    /// A reader that is far ahead of what has arrived waits for other readers' bytes first: as long as any come, the
+    /// fetch doesn't stall.
+    private func waitUnlessStalled(for question: Question) async throws -> Window {
+        while true {
+            let before = progress
+            do {
+                return try await withDeadline(stallDeadline) { [self] in try await wait(for: question) }
+            } catch let error as DeadlineExceeded {
+                guard progress != before else { throw error }
+            }
+        }
+    }
+
+    private var progress: PartialProgress? {
+        state.withLock { state in
+            if case .arriving(_, let progress) = state.phase { progress } else { nil }
         }
     }
 

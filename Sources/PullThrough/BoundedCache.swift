@@ -42,8 +42,9 @@ package final class BoundedCache<Key: Hashable & Sendable, Value: Sendable>: Sen
         }
     }
 
+    /// Takes the place of what the key had. What would push out half of the others isn't kept.
     package func insert(_ value: Value, for key: Key, cost: Int = 1) {
-        guard cost <= maximumCost / 2 else { return }
+        guard cost <= maximumCost / 2 else { return remove(key) }
         let entry = Entry(value: value, cost: cost, expiry: clock.now + lifetime)
         state.withLock { insert(entry, for: key, in: &$0) }
     }

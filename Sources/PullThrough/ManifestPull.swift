@@ -83,7 +83,9 @@ package struct ManifestPull: Sendable {
         guard let config = organization.proxyCache,
             TagRules.beforeServing(record, config: config) == .askUpstream
         else {
-            guard let record, let manifest = try await cached(record.digest, repository, organization) else { return nil }
+            guard let record, let manifest = try await cached(record.digest, repository, organization) else {
+                return nil
+            }
             return PulledManifest(manifest: manifest, outcome: .hit)
         }
         do {

@@ -16,16 +16,24 @@ package struct ServiceRuntime: Sendable {
     private let shutdownGrace: Duration
     private let internalAddress: HostPort
 
-    /// Throws ``SettingsError``.
+    /// - Parameter defaults: what this program has in place of a key's own default
+    /// - Throws: ``SettingsError``
     package init(
         name: String,
         keys: [SettingKey],
         flags: [SettingKey: String] = [:],
+        defaults: [SettingKey: String] = [:],
         config: String? = nil,
         environment: [String: String] = ProcessInfo.processInfo.environment
     ) throws {
         self.name = name
-        settings = try SettingsReader(keys: keys, flags: flags, environment: environment, path: config)
+        settings = try SettingsReader(
+            keys: keys,
+            flags: flags,
+            defaults: defaults,
+            environment: environment,
+            path: config
+        )
         logger = try Self.logger(name, settings)
         shutdownGrace = try settings.duration(SharedSettings.shutdownGrace)
         internalAddress = try settings.hostPort(SharedSettings.internalAddress)
@@ -53,9 +61,9 @@ package struct ServiceRuntime: Sendable {
     /// Runs the services until SIGTERM or SIGINT, then drains them in the reverse of their order.
     package func run(_ services: [any Service], healthChecks: [HealthCheck]) async throws {
         let health = HealthServer(address: internalAddress, checks: healthChecks, logger: logger)
-        // The services end in the reverse of this order: health last, so that it can say "not ready" until the end.
+        // The services end in the reverse of this order: health last, so that it says "not ready" until the end.
         var configuration = ServiceGroupConfiguration(
-            services: ([health] + services).map { .init(service: $0) },
+            services: ([health] + services + [health.departure]).map { .init(service: $0) },
             gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger
         )

@@ -31,7 +31,10 @@ enum Redirect {
             throw FetchFailure(.upstreamError, "\(repository): \(what): redirected to nowhere that we can go")
         }
         if scheme == "http", base.scheme?.lowercased() == "https" {
-            throw FetchFailure(.refusedAddress, "\(repository): \(what): redirected from HTTPS to plain HTTP at \(host)")
+            throw FetchFailure(
+                .refusedAddress,
+                "\(repository): \(what): redirected from HTTPS to plain HTTP at \(host)"
+            )
         }
         return target.absoluteString
     }

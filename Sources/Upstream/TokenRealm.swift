@@ -26,7 +26,8 @@ struct TokenRealm: Hashable, Sendable {
         else {
             throw FetchFailure(.upstreamError, "\(repository): the challenge names no usable token server")
         }
-        let isKnown = Self.knownHosts[repository.address.authority]?.contains(origin.host) == true
+        let isKnown =
+            Self.knownHosts[repository.address.authority]?.contains(origin.host) == true
             && origin.scheme == "https" && origin.port == 443
         guard origin == registry || isKnown else {
             throw FetchFailure(

@@ -68,7 +68,10 @@ struct StreamRulesTests {
         #expect(StreamRules.releasable(stored: stored, size: size, isVerified: isVerified) == expected)
     }
 
-    @Test("a blob can never be released whole before it is verified", arguments: [1, 2, 65_535, 65_536, 65_537, 1 << 40])
+    @Test(
+        "a blob can never be released whole before it is verified",
+        arguments: [1, 2, 65_535, 65_536, 65_537, 1 << 40]
+    )
     func neverWhole(_ size: Int64) {
         #expect(StreamRules.releasable(stored: size, size: size, isVerified: false) < size)
     }

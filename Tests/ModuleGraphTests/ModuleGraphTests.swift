@@ -59,7 +59,9 @@ struct ModuleGraphTests {
         for file in files {
             let text = try String(contentsOf: folder.appending(path: file), encoding: .utf8)
             for line in text.split(separator: "\n") {
-                let words = line.split(separator: " ").filter { $0 != "package" && $0 != "@testable" && $0 != "internal" }
+                let words = line.split(separator: " ").filter {
+                    $0 != "package" && $0 != "@testable" && $0 != "internal"
+                }
                 if words.count >= 2, words[0] == "import" { found.insert(String(words[1])) }
             }
         }

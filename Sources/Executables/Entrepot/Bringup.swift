@@ -25,6 +25,9 @@ struct Bringup {
 
     func run() async throws {
         let folder = try DataFolder(settings.data)
+        for index in 0..<settings.frontends {
+            try ListeningAddress.check(host: settings.listen.host, port: address(index).port)
+        }
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         let isInterrupted = StopFlag()
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -156,14 +159,16 @@ struct Bringup {
             "ENTREPOT_DB_URI": database,
             "ENTREPOT_BLOB_DIRECTORY": folder.storage,
             "ENTREPOT_INTERNAL_ADDRESS": "127.0.0.1:0",
-            "ENTREPOT_LOG_FORMAT": "text",
+            "ENTREPOT_LOG_FORMAT": settings.logFormat,
+            "ENTREPOT_CONFIG": settings.config,
         ]
         return configuration
     }
 
     /// The other executables are beside this one.
     private static var programs: String {
-        let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))  // always there on Linux
+        // Always there on Linux.
+        let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         return URL(filePath: own ?? CommandLine.arguments[0]).deletingLastPathComponent().path
     }
 

@@ -3,7 +3,6 @@
 import ArgumentParser
 import Foundation
 import ServiceRuntime
-import Supervision
 import Synchronization
 
 /// How every subcommand runs: settings as services read them, errors as one line, exit status 2 for a wrong value.
@@ -15,18 +14,15 @@ enum Command {
         config: String? = nil,
         _ body: (ServiceRuntime) async throws -> Void
     ) async throws {
-        var flags = flags
-        let environment = ProcessInfo.processInfo.environment
-        if environment["ENTREPOT_LOG_FORMAT"] ?? environment["LOG_FORMAT"] == nil {
-            flags[SharedSettings.logFormat] = "text"  // whoever types a command is a person
-        }
+        // Whoever types a command is a person.
+        let defaults = [SharedSettings.logFormat: "text"]
         do {
-            try await body(try ServiceRuntime(name: name, keys: keys, flags: flags, config: config))
+            try await body(try ServiceRuntime(name: name, keys: keys, flags: flags, defaults: defaults, config: config))
         } catch let error as SettingsError {
             Console.complain(error.description)
             throw ExitCode(2)
-        } catch let error as SupervisionError {
-            Console.complain(error.description)
+        } catch {
+            Console.complain("\(error)")
             throw ExitCode(1)
         }
     }

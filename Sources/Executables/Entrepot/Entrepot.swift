@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Glibc
 
 /// The operator's command.
 @main
@@ -10,4 +11,20 @@ struct Entrepot: AsyncParsableCommand {
         abstract: "A pull-through cache for container registries.",
         subcommands: [Up.self, Migrate.self]
     )
+
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            // A value that can't be used ends with status 2, whether ArgumentParser finds it or we do.
+            guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+            Console.complain(fullMessage(for: error))
+            Glibc.exit(2)
+        }
+    }
 }

@@ -16,6 +16,9 @@ struct Migrate: AsyncParsableCommand {
     func run() async throws {
         try await Command.run(name: "migrate") { runtime in
             let database = try postgres ?? runtime.settings.secret(SharedSettings.database)
+            guard !database.isEmpty else {
+                throw SettingsError("name the database with --postgres or \(SharedSettings.database.name)")
+            }
             let client = PostgresClient(PostgresConfiguration(connectionString: database), logger: runtime.logger)
             let applied = try await Migrator().migrate(client)
             await client.close()

@@ -18,7 +18,10 @@ struct Up: AsyncParsableCommand {
     @Option(help: "Folder for database and blobs. (ENTREPOT_DATA; default: .entrepot)")
     var data: String?
 
-    @Option(help: "Where clients reach the registry; further frontends take the ports after it. (LISTEN_ADDRESS; default: 127.0.0.1:5080)")
+    @Option(
+        help:
+            "Where clients reach the registry; further frontends take the ports after it. (LISTEN_ADDRESS; default: 127.0.0.1:5080)"
+    )
     var listen: String?
 
     @Option(

@@ -43,6 +43,9 @@ struct UpSettings {
     let allowedHosts: String
     /// Nil: make a private cluster.
     let database: String?
+    let logFormat: String
+    /// `config.yaml`, empty for none.
+    let config: String
     let proxies: [Proxy]
 
     /// `ORG=UPSTREAM[/NAMESPACE]`.
@@ -66,6 +69,7 @@ struct UpSettings {
 
     init(_ settings: SettingsReader, proxies: [String]) throws {
         data = try settings.string(Self.data)
+        guard !data.isEmpty else { throw settings.invalid(Self.data, data, "expected a folder") }
         listen = try settings.hostPort(Self.listen)
         frontends = try settings.int(Self.frontends, in: 1...64)
         fetchers = try settings.int(Self.fetchers, in: 1...64)
@@ -81,6 +85,8 @@ struct UpSettings {
         }
         let database = try settings.secret(SharedSettings.database)
         self.database = database.isEmpty ? nil : database
+        logFormat = try settings.string(SharedSettings.logFormat)
+        config = settings.path
         self.proxies = try proxies.map(Proxy.init)
     }
 }

@@ -70,7 +70,9 @@ struct FetcherSettings {
         databaseConnections = try settings.int(SharedSettings.databaseConnections, in: 2...1_000)
         blobDirectory = try settings.string(SharedSettings.blobDirectory)
         let allowed = try settings.list(Self.allowedHosts).map { text in
-            do { return try AllowedUpstream(text) } catch { throw settings.invalid(Self.allowedHosts, text, "\(error)") }
+            do { return try AllowedUpstream(text) } catch {
+                throw settings.invalid(Self.allowedHosts, text, "\(error)")
+            }
         }
         transport = HTTPTransportConfiguration(addressPolicy: AddressPolicy(allowed: allowed))
         deadlines.connect = try settings.duration(Self.connectTimeout)
@@ -79,5 +81,7 @@ struct FetcherSettings {
         fetcher.manifestSlots = try settings.int(Self.manifestSlots, in: 1...1_000)
         fetcher.blobSlots = try settings.int(Self.blobSlots, in: 1...1_000)
         fetcher.lease = try settings.duration(Self.lease)
+        // The rest of the time is for handing back what isn't done by then: another fetcher goes on where it stands.
+        fetcher.shutdownGrace = min(fetcher.shutdownGrace, try settings.duration(SharedSettings.shutdownGrace) / 2)
     }
 }

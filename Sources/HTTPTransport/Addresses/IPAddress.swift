@@ -27,6 +27,16 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Any text that some program takes for an address, the forms of `inet_aton` included: to refuse by, not to go to.
+    init?(lenient text: String) {
+        var address = in_addr()
+        if inet_aton(text, &address) != 0 {
+            self.init(bytes: withUnsafeBytes(of: address) { Array($0) })
+        } else {
+            self.init(text)
+        }
+    }
+
     package var isIPv4: Bool { bytes.count == 4 }
 
     /// The IPv4 address that an IPv6 address stands for, in any of the forms that networks translate: mapped, compatible,
@@ -42,7 +52,8 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
             return v4(12)
         }
         if bytes[0] == 0x20, bytes[1] == 0x02 { return v4(2) }
-        if Array(bytes[..<4]) == [0x00, 0x64, 0xFF, 0x9B] { return v4(12) }
+        // The well-known prefix only: a network's own one (RFC 8215) may have the address elsewhere.
+        if Array(bytes[..<12]) == [0x00, 0x64, 0xFF, 0x9B] + [UInt8](repeating: 0, count: 8) { return v4(12) }
         if Array(bytes[..<4]) == [0x20, 0x01, 0x00, 0x00] {
             return IPAddress(bytes: bytes[12...].map { $0 ^ 0xFF })
         }

@@ -54,8 +54,8 @@ final class CurlDriver: @unchecked Sendable {
 
     /// Hands over a transfer. A streamed body has to be pumped by the caller.
     func submit(_ transfer: Transfer) -> UploadPump? {
-        if case .stream(_, let next) = transfer.request.body {
-            transfer.upload = UploadPump(transfer: transfer.id, driver: self, next: next)
+        if case .stream(let length, let next) = transfer.request.body {
+            transfer.upload = UploadPump(transfer: transfer.id, length: length, driver: self, next: next)
         }
         if !post(.submit(transfer)) { transfer.finish(Self.shutdownError) }
         return transfer.upload
@@ -128,7 +128,7 @@ final class CurlDriver: @unchecked Sendable {
             transfer.parser = HeadParser(maximumBytes: configuration.maximumHeaderBytes)
             // Through a proxy the address connected to is the operator's proxy; a literal target can still be judged.
             transfer.policy = isProxied ? nil : configuration.addressPolicy
-            if isProxied, let literal = IPAddress(target.host),
+            if isProxied, let literal = IPAddress(lenient: target.host),
                 !configuration.addressPolicy.permits(address: literal, port: target.port, host: target.host)
             {
                 throw HTTPTransportError(.addressRefused, "\(target.host) is an address that isn't allowed")
@@ -202,7 +202,10 @@ extension Transfer {
             // Curl watches over connecting; this is for a transfer that waits for a connection to come free.
             (deadline, error) = (
                 startedAt + limits.connect + limits.firstByte,
-                HTTPTransportError(.connectTimeout, "no connection to \(host) within \(limits.connect + limits.firstByte)")
+                HTTPTransportError(
+                    .connectTimeout,
+                    "no connection to \(host) within \(limits.connect + limits.firstByte)"
+                )
             )
         }
         if let total = limits.total, startedAt + total < deadline {

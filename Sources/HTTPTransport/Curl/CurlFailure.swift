@@ -24,10 +24,12 @@ enum CurlFailure {
             return HTTPTransportError(.tls, "TLS with \(host) failed: \(reason)")
         case CURLE_URL_MALFORMAT:
             return HTTPTransportError(.badURL, "the URL makes no sense")
-        case CURLE_UNSUPPORTED_PROTOCOL:
-            return HTTPTransportError(.unsupportedScheme, "only http and https are spoken")
-        case CURLE_GOT_NOTHING, CURLE_WEIRD_SERVER_REPLY, CURLE_HTTP2, CURLE_HTTP2_STREAM, CURLE_PARTIAL_FILE,
-            CURLE_RECV_ERROR, CURLE_SEND_ERROR:
+        // A header line beyond curl's own limit; older versions take it for a lack of memory.
+        case CURLE_OUT_OF_MEMORY where !transfer.hasHead, CURLcode(rawValue: 100):
+            return HTTPTransportError(.headerTooLarge, "\(host) sent a header line that is too large")
+        // The scheme was judged before: this is an answer that doesn't begin as HTTP does.
+        case CURLE_UNSUPPORTED_PROTOCOL, CURLE_GOT_NOTHING, CURLE_WEIRD_SERVER_REPLY, CURLE_HTTP2,
+            CURLE_HTTP2_STREAM, CURLE_PARTIAL_FILE, CURLE_RECV_ERROR, CURLE_SEND_ERROR:
             guard transfer.hasHead else {
                 return HTTPTransportError(.protocolError, "\(host) gave no answer: \(reason)")
             }

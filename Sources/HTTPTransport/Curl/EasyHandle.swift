@@ -10,7 +10,9 @@ final class EasyHandle {
     private var headers: UnsafeMutablePointer<curl_slist>?
 
     /// - Parameter transfer: must outlive the handle; curl's callbacks get it unretained
-    init(_ transfer: Transfer, _ target: RequestTarget, _ configuration: HTTPTransportConfiguration) throws(HTTPTransportError) {
+    init(_ transfer: Transfer, _ target: RequestTarget, _ configuration: HTTPTransportConfiguration)
+        throws(HTTPTransportError)
+    {
         guard let handle = curl_easy_init() else { throw HTTPTransportError(.other, "out of memory") }
         self.handle = handle
         let request = transfer.request
@@ -28,6 +30,7 @@ final class EasyHandle {
         set(CURLOPT_USERAGENT, configuration.userAgent)
         // An empty string is "no proxy, whatever the environment says": we read the environment ourselves.
         set(CURLOPT_PROXY, configuration.proxies.proxy(for: target) ?? "")
+        set(CURLOPT_NOPROXY, "")
         if let path = configuration.caBundlePath { set(CURLOPT_CAINFO, path) }
         setMethod(request)
         setHeaders(request)
@@ -137,6 +140,10 @@ extension Transfer {
                 return CURL_SOCKET_BAD
             }
         }
-        return socket(address.pointee.family, address.pointee.socktype | Int32(SOCK_CLOEXEC.rawValue), address.pointee.protocol)
+        return socket(
+            address.pointee.family,
+            address.pointee.socktype | Int32(SOCK_CLOEXEC.rawValue),
+            address.pointee.protocol
+        )
     }
 }

@@ -67,7 +67,7 @@ final class Transfer: @unchecked Sendable {
     enum Taken { case all, pause, none }
 
     func body(_ bytes: UnsafeRawBufferPointer) -> Taken {
-        lastActivity = .now
+        defer { lastActivity = .now }  // afterwards: what the sink took isn't the server's time
         switch receiver {
         case .sink(let sink):
             do {
@@ -103,7 +103,8 @@ final class Transfer: @unchecked Sendable {
 
     func finish(_ error: (any Error)?) {
         upload?.stop()
-        let failure = failure ?? upload?.error ?? error
+        // Of a body that can't be made only a transfer suffers that isn't over without it.
+        let failure = failure ?? error.map { upload?.error ?? $0 }
         let result: Result<HTTPTransportHead, any Error>
         if let failure {
             result = .failure(failure)

@@ -33,13 +33,16 @@ final class PQConnection {
 
     var isIdle: Bool { PQtransactionStatus(handle) == PQTRANS_IDLE }
 
+    /// Inside a transaction that only a ROLLBACK can end.
+    var isInFailedTransaction: Bool { PQtransactionStatus(handle) == PQTRANS_INERROR }
+
     /// Whether the server has closed the connection while nobody used it.
     func hasBeenClosed() -> Bool {
-        guard let events = try? PQWait.poll(PQsocket(handle), for: Int16(POLLIN), until: clock.now), events != 0 else {
-            return isBroken
+        // What arrives without a question is a notice, a notification or the end, which last words may precede.
+        while let events = try? PQWait.poll(PQsocket(handle), for: Int16(POLLIN), until: clock.now), events != 0 {
+            guard PQconsumeInput(handle) == 1 else { return true }
         }
-        // Something arrived without a question: a notice, a notification, or the end.
-        return PQconsumeInput(handle) == 0 || isBroken
+        return isBroken
     }
 
     /// Runs one statement with binds.
@@ -59,7 +62,8 @@ final class PQConnection {
     }
 
     /// Notifications that have arrived, waiting for the first one as long as `deadline` and the wake descriptor allow.
-    func notifications(until deadline: ContinuousClock.Instant, wake: Int32) throws(PostgresError) -> [(String, String)] {
+    func notifications(until deadline: ContinuousClock.Instant, wake: Int32) throws(PostgresError) -> [(String, String)]
+    {
         var found = drainNotifications()
         while found.isEmpty {
             switch try PQWait.poll(PQsocket(handle), orWake: wake, until: deadline) {
@@ -76,7 +80,8 @@ final class PQConnection {
     // MARK: - Steps
 
     private func connect(until deadline: ContinuousClock.Instant) throws(PostgresError) {
-        var status = PGRES_POLLING_WRITING
+        // What fails at once has no socket to wait for.
+        var status = isBroken ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING
         while true {
             switch status {
             case PGRES_POLLING_OK:

@@ -24,7 +24,8 @@ enum PQWait {
         until deadline: ContinuousClock.Instant
     ) throws(PostgresError) -> Outcome {
         var entries = [
-            pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), pollfd(fd: wake, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: wake, events: Int16(POLLIN), revents: 0),
         ]
         try wait(&entries, 2, until: deadline)
         if entries[1].revents != 0 { return .woken }

@@ -33,12 +33,12 @@ struct HealthServer: Service {
             },
             logger: quiet
         )
-        try await withGracefulShutdownHandler {
-            try await application.run()
-        } onGracefulShutdown: {
-            isLeaving.set()
-        }
+        try await application.run()
     }
+
+    /// Belongs at the end of the services: it is the first to hear of a shutdown, and from then on `/readyz` says no,
+    /// while the others drain.
+    var departure: some Service { Departure(isLeaving: isLeaving) }
 
     private func readiness() async -> Response {
         var failed: [String] = isLeaving.isSet ? ["shutting down"] : []
@@ -54,6 +54,15 @@ struct HealthServer: Service {
             headers: [.contentType: "text/plain; charset=utf-8"],
             body: ResponseBody(byteBuffer: ByteBuffer(string: text))
         )
+    }
+
+    private struct Departure: Service {
+        let isLeaving: IsLeaving
+
+        func run() async throws {
+            try await gracefulShutdown()
+            isLeaving.set()
+        }
     }
 
     private final class IsLeaving: Sendable {

@@ -10,6 +10,9 @@ struct LineLogHandler: LogHandler {
 
     var logLevel: Logger.Level
     var metadata: Logger.Metadata = [:]
+    /// What a JSON line says about itself. A field of such a name is written as `field.NAME`.
+    private static let ownKeys: Set = ["time", "level", "service", "message"]
+
     private let service: String
     private let format: Format
     private let write: @Sendable (String) -> Void
@@ -27,17 +30,20 @@ struct LineLogHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        let fields = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
+        var fields = metadata.merging(event.metadata ?? [:]) { $1 }
+        if let error = event.error, fields["error"] == nil { fields["error"] = "\(error)" }
         let time = Date().ISO8601Format(.iso8601(timeZone: .gmt, includingFractionalSeconds: true)) + "Z"
         switch format {
         case .json:
             var line = "{\"time\":\(quoted(time)),\"level\":\(quoted("\(event.level)")),\"service\":\(quoted(service)),"
             line += "\"message\":\(quoted(event.message.description))"
-            for (key, value) in fields { line += ",\(quoted(key)):\(quoted("\(value)"))" }
+            for (key, value) in fields.sorted(by: { $0.key < $1.key }) {
+                line += ",\(quoted(Self.ownKeys.contains(key) ? "field.\(key)" : key)):\(quoted("\(value)"))"
+            }
             write(line + "}")
         case .text:
             var line = "\(time) \(event.level) \(escaped(event.message.description))"
-            for (key, value) in fields {
+            for (key, value) in fields.sorted(by: { $0.key < $1.key }) {
                 let text = "\(value)"
                 line += " \(key)=" + (text.contains(" ") || text.contains("\"") ? quoted(text) : escaped(text))
             }
@@ -56,14 +62,19 @@ struct LineLogHandler: LogHandler {
             case "\n": result += "\\n"
             case "\r": result += "\\r"
             case "\t": result += "\\t"
-            case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
-                || (0x2028...0x2029).contains(scalar.value):
+            case _ where Self.steers(scalar):
                 let hex = String(scalar.value, radix: 16)
                 result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
             default: result.unicodeScalars.append(scalar)
             }
         }
         return result
+    }
+
+    /// Whether the scalar begins a line, speaks to a terminal, or turns the direction in which text is read.
+    private static func steers(_ scalar: Unicode.Scalar) -> Bool {
+        if scalar.isASCII { return scalar.value < 0x20 || scalar.value == 0x7F }
+        return scalar.value <= 0x9F || (0x2028...0x2029).contains(scalar.value) || scalar.properties.isBidiControl
     }
 }
 

@@ -15,12 +15,11 @@ package struct HostPort: Hashable, Sendable, CustomStringConvertible {
             (0...65_535).contains(port), text[text.index(after: colon)...].allSatisfy(\.isNumber)
         else { return nil }
         var host = text[..<colon]
-        if host.hasPrefix("["), host.hasSuffix("]") {
-            host = host.dropFirst().dropLast()
-        } else if host.contains(":") {
-            return nil
-        }
-        guard !host.isEmpty, !host.contains("/"), !host.contains(" ") else { return nil }
+        let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+        if isBracketed { host = host.dropFirst().dropLast() }
+        guard !host.isEmpty, host.contains(":") == isBracketed,
+            host.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-._:%".contains($0)) })
+        else { return nil }
         self.init(host: String(host), port: port)
     }
 

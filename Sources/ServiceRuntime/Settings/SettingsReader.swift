@@ -14,22 +14,28 @@ package struct SettingsReader: Sendable {
     }
 
     private let flags: [SettingKey: String]
+    private let defaults: [SettingKey: String]
     private let environment: [String: String]
     private let file: [String: String]
-    private let filePath: String
+    /// The `config.yaml` that was read; empty for none.
+    package let path: String
 
-    /// - Parameter path: `config.yaml`; nil for `ENTREPOT_CONFIG`, or none
+    /// - Parameters:
+    ///   - defaults: what this program has in place of a key's own default
+    ///   - path: `config.yaml`; nil for `ENTREPOT_CONFIG`, or none
     /// - Throws: ``SettingsError`` for a file that can't be read, or that sets what isn't known
     package init(
         keys: [SettingKey],
         flags: [SettingKey: String],
+        defaults: [SettingKey: String] = [:],
         environment: [String: String],
         path: String?
     ) throws {
         self.flags = flags
+        self.defaults = defaults
         self.environment = environment
-        filePath = path ?? environment["ENTREPOT_CONFIG"] ?? ""
-        file = filePath.isEmpty ? [:] : try Self.read(filePath)
+        self.path = path ?? environment["ENTREPOT_CONFIG"] ?? ""
+        file = self.path.isEmpty ? [:] : try Self.read(self.path)
     }
 
     // MARK: - Getters. All throw ``SettingsError``.
@@ -96,8 +102,8 @@ package struct SettingsReader: Sendable {
                 return Found(value: try Self.content(path, of: name + "_FILE"), source: "file \(path)")
             }
         }
-        if let value = file[key.name] { return Found(value: value, source: filePath) }
-        return Found(value: key.defaultValue, source: "default")
+        if let value = file[key.name] { return Found(value: value, source: path) }
+        return Found(value: defaults[key] ?? key.defaultValue, source: "default")
     }
 
     private func error(_ key: SettingKey, _ found: Found, _ reason: String) -> SettingsError {
@@ -120,9 +126,9 @@ package struct SettingsReader: Sendable {
         }
         let node: Node?
         do { node = try Yams.compose(yaml: text) } catch {
-            throw SettingsError("\(path) isn't YAML: \(error)")
+            throw SettingsError(path + complaint(error))
         }
-        guard let node else { return [:] }
+        guard let node, node.scalar?.string != "" else { return [:] }
         guard let mapping = node.mapping else { throw SettingsError("\(path): expected KEY: value lines") }
         var values: [String: String] = [:]
         for (key, value) in mapping {
@@ -131,7 +137,9 @@ package struct SettingsReader: Sendable {
                 values[name] = text
             } else if let items = value.sequence {
                 values[name] = try items.map { item in
-                    guard let text = item.scalar?.string else { throw SettingsError("\(path): \(name): a list of what?") }
+                    guard let text = item.scalar?.string else {
+                        throw SettingsError("\(path): \(name): a list of what?")
+                    }
                     return text
                 }.joined(separator: ",")
             } else {
@@ -139,5 +147,18 @@ package struct SettingsReader: Sendable {
             }
         }
         return values
+    }
+
+    /// What is wrong, and where, without the lines around it: they may hold a secret.
+    private static func complaint(_ error: any Error) -> String {
+        switch error as? YamlError {
+        case .duplicatedKeysInMapping(let keys, _):
+            ": \(keys.sorted().joined(separator: ", ")) is set more than once"
+        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+            .composer(_, let problem, let mark, _):
+            ", line \(mark.line): not YAML: \(problem)"
+        default:
+            ": not YAML"
+        }
     }
 }

@@ -71,7 +71,12 @@ struct BlobEndpoint: Sendable {
         }
         // HEAD is answered from what the manifest says: it fetches nothing.
         guard !isHead else { return (Reply(status: status, headers: fields, contentLength: length), outcome) }
-        let body = BlobBody(source: try await open(found), parts: parts, deadline: sendDeadline, canSendFiles: canSendFiles)
+        let body = BlobBody(
+            source: try await open(found),
+            parts: parts,
+            deadline: sendDeadline,
+            canSendFiles: canSendFiles
+        )
         return (Reply(status: status, headers: fields, body: .blob(body), contentLength: length), outcome)
     }
 

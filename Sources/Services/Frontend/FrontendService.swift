@@ -52,7 +52,14 @@ package struct FrontendService: Service {
         )
         var following = BlobFollower.Configuration()
         following.stallDeadline = configuration.stallDeadline
-        follower = BlobFollower(following, client: client, storage: storage, notifier: notifier, hub: hub, logger: logger)
+        follower = BlobFollower(
+            following,
+            client: client,
+            storage: storage,
+            notifier: notifier,
+            hub: hub,
+            logger: logger
+        )
         let responder = RegistryResponder(
             organizations: OrganizationDirectory(client: client, hub: hub),
             manifests: ManifestEndpoint(pull: ManifestPull(client: client, desk: desk)),

@@ -51,13 +51,16 @@ package final class ChildProcess: Sendable {
     package func run() async throws {
         var pause = Self.firstPause
         while !stopping.isSet {
+            try Task.checkCancellation()
             let start = ContinuousClock.now
-            let status = try await runOnce()
+            let end: String
+            // A start that fails, for want of memory perhaps, is no other thing than a crash.
+            do { end = "\(try await runOnce())" } catch let error as SubprocessError { end = "\(error)" }
             if stopping.isSet { return }
             if ContinuousClock.now - start > Self.healthyAfter { pause = Self.firstPause }
             logger.warning(
                 "process ended, starting it again",
-                metadata: ["process": "\(name)", "status": "\(status)", "pause": "\(pause)"]
+                metadata: ["process": "\(name)", "status": "\(end)", "pause": "\(pause)"]
             )
             await stopping.wait(atMost: pause)
             pause = min(pause * 2, Self.longestPause)
@@ -98,7 +101,8 @@ package final class ChildProcess: Sendable {
                     // Cancelled when the process ended by itself; after the grace it is killed.
                     if stopping.isSet { await execution.teardown(using: [teardown]) }
                 }
-                for try await line in execution.standardOutput.strings() { output(line) }
+                // No line is worth a restart, however long it is.
+                for try await line in execution.standardOutput.strings(bufferingPolicy: .unbounded) { output(line) }
                 group.cancelAll()
             }
         }.terminationStatus

@@ -14,10 +14,13 @@ package final class DataFolder: Sendable {
     package var database: String { path + "/postgres" }
     package var storage: String { path + "/storage" }
 
-    /// Folder of the database's socket: inside, unless its path would be too long for a socket.
+    /// Folder of the database's socket: inside, unless its path would be too long for a socket, or has a character that
+    /// can't be written in a connection string (a comma separates hosts there, and nothing quotes it).
     package var socketFolder: String {
         let inside = path + "/run"
-        if (inside + "/.s.PGSQL.5432").utf8.count <= Self.maximumSocketPathBytes { return inside }
+        if (inside + "/.s.PGSQL.5432").utf8.count <= Self.maximumSocketPathBytes, !inside.contains(/[,'\\]/) {
+            return inside
+        }
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in path.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
         return "/tmp/entrepot-\(geteuid())-\(String(hash, radix: 16))"
@@ -36,7 +39,6 @@ package final class DataFolder: Sendable {
         lock = open(absolute + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard lock >= 0 else { throw SupervisionError("data folder \(absolute) isn't writable") }
         guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
-            close(lock)
             throw SupervisionError("data folder \(absolute) is in use by another `entrepot up`")
         }
     }

@@ -30,15 +30,20 @@ package struct PrivateCluster: Sendable {
     /// Makes the cluster's folders, and the cluster if there is none.
     package func prepare() async throws {
         try Setpriv.check()
-        for path in [folder.database, folder.socketFolder] { try makeFolder(path) }
-        guard !FileManager.default.fileExists(atPath: folder.database + "/PG_VERSION") else { return }
+        try makeFolder(folder.socketFolder)
+        guard !FileManager.default.fileExists(atPath: folder.database + "/PG_VERSION") else {
+            return try makeFolder(folder.database)
+        }
         logger.notice("making a database cluster", metadata: ["folder": "\(folder.database)"])
+        // It gets its name when it is complete, so that whoever is interrupted begins anew.
+        let draft = folder.database + ".new"
+        if FileManager.default.fileExists(atPath: draft) { try FileManager.default.removeItem(atPath: draft) }
+        try makeFolder(draft)
         let result = try await Subprocess.run(
             .path(FilePath(Setpriv.path)),
             arguments: Arguments(
                 Setpriv.arguments(account: account, deathSignal: SIGTERM) + [
-                    programs.initdb, "-D", folder.database, "-U", Self.role, "--auth=trust", "--encoding=UTF8",
-                    "--locale=C",
+                    programs.initdb, "-D", draft, "-U", Self.role, "--auth=trust", "--encoding=UTF8", "--locale=C",
                 ]
             ),
             workingDirectory: "/",
@@ -46,7 +51,10 @@ package struct PrivateCluster: Sendable {
             error: .combinedWithOutput
         )
         guard result.terminationStatus.isSuccess else {
-            throw SupervisionError("initdb failed in \(folder.database):\n\(result.standardOutput)")
+            throw SupervisionError("initdb failed in \(draft):\n\(result.standardOutput)")
+        }
+        guard rename(draft, folder.database) == 0 else {
+            throw SupervisionError("\(folder.database) can't be made: \(String(cString: strerror(errno)))")
         }
     }
 
@@ -72,21 +80,33 @@ package struct PrivateCluster: Sendable {
     /// PostgreSQL's programs run as an unprivileged user.
     private var account: String? { geteuid() == 0 ? Self.accountForRoot : nil }
 
+    /// Makes a folder that belongs to the account which PostgreSQL runs as.
     private func makeFolder(_ path: String) throws {
         guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
             throw SupervisionError("\(path) can't be made: \(String(cString: strerror(errno)))")
         }
-        guard geteuid() == 0 else { return }
-        guard let account = getpwnam(Self.accountForRoot) else {
+        var (user, group) = (geteuid(), getegid())
+        if let account {
+            guard let entry = getpwnam(account) else {
+                throw SupervisionError(
+                    "PostgreSQL doesn't run as root and there is no account \"\(account)\": "
+                        + "install the package postgresql, or start this as an ordinary user"
+                )
+            }
+            (user, group) = (entry.pointee.pw_uid, entry.pointee.pw_gid)
+        }
+        // In /tmp anybody may have taken the name, for a folder or for a link that leads elsewhere.
+        var status = stat()
+        guard lstat(path, &status) == 0, [geteuid(), user].contains(status.st_uid) else {
             throw SupervisionError(
-                "PostgreSQL doesn't run as root and there is no account \"\(Self.accountForRoot)\": "
-                    + "install the package postgresql, or start this as an ordinary user"
+                "\(path) belongs to another account: remove it, or choose another folder with --data"
             )
         }
-        guard chown(path, account.pointee.pw_uid, account.pointee.pw_gid) == 0 else {
+        guard account != nil else { return }
+        guard chown(path, user, group) == 0 else {
             throw SupervisionError("\(path) can't be given to \(Self.accountForRoot)")
         }
-        try checkReachable(path, by: account.pointee.pw_uid)
+        try checkReachable(path, by: user)
     }
 
     /// An account can only use a folder whose parents it may pass.
@@ -99,7 +119,7 @@ package struct PrivateCluster: Sendable {
             guard status.st_mode & 0o001 != 0 || status.st_uid == user else {
                 throw SupervisionError(
                     "\(folder) can't be entered by the account \(Self.accountForRoot), as which PostgreSQL runs when "
-                        + "this is started by root: choose another folder with --data"
+                        + "this is started by root: let others pass (chmod o+x), or choose another folder with --data"
                 )
             }
         }

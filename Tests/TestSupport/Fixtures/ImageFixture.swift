@@ -58,7 +58,9 @@ package struct ImageFixture: Sendable {
     /// An image manifest. `extra` is JSON text for the end of the object, beginning with a comma.
     package static func image(
         layers: [Blob],
-        config: Blob = .text("{\"architecture\":\"amd64\",\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]}}"),
+        config: Blob = .text(
+            "{\"architecture\":\"amd64\",\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]}}"
+        ),
         isDocker: Bool = false,
         namesMediaType: Bool = true,
         configType: String? = nil,

@@ -9,6 +9,9 @@ import Synchronization
 
 /// The real executables over a database and a storage of their own.
 package final class Deployment: Sendable {
+    /// Tests run side by side; more deployments than this would only wait for the machine.
+    private static let permits = Permits(3)
+
     package let client: PostgresClient
     package let storage: TemporaryDirectory
     private let database: String
@@ -24,6 +27,8 @@ package final class Deployment: Sendable {
         environment: [String: String] = [:],
         _ body: (Deployment) async throws -> Result
     ) async throws -> Result {
+        await permits.acquire()
+        defer { permits.release() }
         let deployment = try await Deployment(proxies, environment: environment)
         do {
             for _ in 0..<fetchers { try await deployment.addFetcher() }
@@ -43,7 +48,10 @@ package final class Deployment: Sendable {
         self.environment = environment
         var logger = Logger(label: "deployment")
         logger.logLevel = .error
-        client = PostgresClient(PostgresConfiguration(connectionString: database, maximumConnections: 4), logger: logger)
+        client = PostgresClient(
+            PostgresConfiguration(connectionString: database, maximumConnections: 4),
+            logger: logger
+        )
         try await Migrator().migrate(client)
         for proxy in proxies {
             let parts = proxy.split(separator: "=", maxSplits: 1).map(String.init)

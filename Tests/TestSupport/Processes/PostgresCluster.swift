@@ -42,7 +42,9 @@ package final class PostgresCluster: Sendable {
         if isRoot { try Self.run(["/bin/chown", Self.account, folder]) }
         let data = folder + "/data"
         try Self.run(
-            Self.asAccount(isRoot) + [programs + "/initdb", "-D", data, "-U", "tester", "--auth=trust", "-E", "UTF8", "--locale=C", "-N"]
+            Self.asAccount(isRoot) + [
+                programs + "/initdb", "-D", data, "-U", "tester", "--auth=trust", "-E", "UTF8", "--locale=C", "-N",
+            ]
         )
         // The guard outlives us by a moment: it waits for our death, ends the server and removes the folder.
         let server = Process()
@@ -67,7 +69,6 @@ package final class PostgresCluster: Sendable {
         try server.run()
         try awaitServer()
     }
-
 
     private static func asAccount(_ isRoot: Bool) -> [String] {
         isRoot ? ["/usr/bin/setpriv", "--reuid=\(account)", "--regid=\(account)", "--init-groups", "--"] : []

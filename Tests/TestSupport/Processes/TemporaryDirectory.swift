@@ -8,7 +8,8 @@ package final class TemporaryDirectory: Sendable {
     package let path: String
 
     package init() throws {
-        path = "/tmp/entrepot-test-" + UUID().uuidString.lowercased()
+        // Short: podman wants no more than 50 characters, a Unix socket's path not many more.
+        path = "/tmp/entrepot-\(String(UInt64.random(in: 0...UInt64.max), radix: 36))"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
     }
 
@@ -44,4 +45,15 @@ package func eventually(
         guard ContinuousClock.now < deadline else { throw TestSupportError("never happened: \(what)") }
         try await Task.sleep(for: .milliseconds(5))
     }
+}
+
+/// Cuts a file short, as a failing disk or a careless hand would. Works on read-only files, too.
+package func truncateFile(_ path: String, to size: Int) throws {
+    guard chmod(path, 0o640) == 0, truncate(path, size) == 0 else {
+        throw TestSupportError("\(path) can't be truncated")
+    }
+}
+
+package func removeFile(_ path: String) throws {
+    guard unlink(path) == 0 else { throw TestSupportError("\(path) can't be removed") }
 }

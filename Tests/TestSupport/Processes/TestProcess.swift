@@ -88,7 +88,9 @@ package final class TestProcess: Sendable {
             state.lines += parts
             var found: [(CheckedContinuation<String?, Never>, String)] = []
             for (id, waiter) in state.waiters {
-                guard let wanted = waiter.wanted, let line = parts.first(where: { $0.contains(wanted) }) else { continue }
+                guard let wanted = waiter.wanted, let line = parts.first(where: { $0.contains(wanted) }) else {
+                    continue
+                }
                 found.append((waiter.continuation, line))
                 state.waiters[id] = nil
             }
@@ -117,7 +119,9 @@ package final class TestProcess: Sendable {
             group.addTask { [self] in
                 await withCheckedContinuation { continuation in
                     let known = state.withLock { state -> String?? in
-                        if let wanted, let line = state.lines.first(where: { $0.contains(wanted) }) { return .some(line) }
+                        if let wanted, let line = state.lines.first(where: { $0.contains(wanted) }) {
+                            return .some(line)
+                        }
                         if state.status != nil { return .some(nil) }
                         state.waiters[id] = (wanted, continuation)
                         return nil

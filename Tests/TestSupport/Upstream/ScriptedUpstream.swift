@@ -99,6 +99,9 @@ package final class ScriptedUpstream: Sendable {
 
     package func requireBearer(_ bearer: Bearer = Bearer()) { state.withLock { $0.bearer = bearer } }
 
+    /// Takes back every token that was given out.
+    package func revokeTokens() { state.withLock { $0.tokens = [] } }
+
     // MARK: - What it was asked
 
     package var requests: [RecordedRequest] { state.withLock { $0.requests } }
@@ -166,7 +169,9 @@ package final class ScriptedUpstream: Sendable {
     }
 
     private func blob(_ repository: String, _ digest: OCI.Digest, _ headers: HTTPFields) -> UpstreamAnswer {
-        guard let blob = state.withLock({ $0.blobs["\(repository)@\(digest)"] }) else { return .error(404, "BLOB_UNKNOWN") }
+        guard let blob = state.withLock({ $0.blobs["\(repository)@\(digest)"] }) else {
+            return .error(404, "BLOB_UNKNOWN")
+        }
         var answer = UpstreamAnswer(status: 200, blob: blob, range: 0..<blob.size)
         answer.headers[.contentType] = "application/octet-stream"
         answer.headers[.eTag] = "\"\(digest)\""

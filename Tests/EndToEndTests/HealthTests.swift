@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import OCI
+import Postgres
+import TestSupport
+import Testing
+
+/// What load balancers and orchestrators see of a service.
+@Suite("Health of a service")
+struct HealthTests {
+    /// A client of the port on which a process tells its health.
+    private func health(of process: TestProcess) async throws -> TestClient {
+        let line = try await process.line(containing: "health server address=")
+        let port = try #require(line.split(separator: ":").last)
+        return TestClient("http://127.0.0.1:\(port)")
+    }
+
+    @Test("a frontend that was told to end isn't ready any more, stays alive, and sends its clients all they asked for")
+    func draining() async throws {
+        let image = ImageFixture.single(seed: 11, size: 400_000)
+        let layer = try #require(image.blobs.last)
+        let gate = Gate()
+        try await ScriptedUpstream.with { upstream in
+            upstream.add(image, to: "app", tag: "1")
+            upstream.fault("GET /v2/app/blobs/\(layer.digest)", .stall(after: 200_000, gate))
+            let environment = ["ENTREPOT_LOG_LEVEL": "debug"]
+            try await Deployment.with(["cache=\(upstream.url)"], environment: environment) { deployment in
+                let frontend = try #require(deployment.frontends.first)
+                let health = try await health(of: frontend)
+                #expect(try await health.get("/readyz").status == 200)
+                #expect(try await deployment.registry.get("/v2/cache/app/manifests/1").status == 200)
+                let path = "/v2/cache/app/blobs/\(layer.digest)"
+                async let pull = deployment.registry.digest(path)
+                try await eventually("the pull is under way") { gate.arrivals == 1 }
+                frontend.kill(SIGTERM)
+                try await eventually("it isn't ready") { try await health.get("/readyz").status == 503 }
+                #expect(try await health.get("/readyz").text == "not ready: shutting down\n")
+                #expect(try await health.get("/livez").status == 200)
+                gate.open()
+                let got = try await pull
+                #expect(got.digest == layer.digest)
+                #expect(got.size == layer.size)
+                #expect(try await frontend.exitStatus() == 0)
+            }
+        }
+    }
+
+    @Test("a service that has lost its database is alive and not ready, and says what is missing")
+    func databaseGone() async throws {
+        let environment = ["ENTREPOT_LOG_LEVEL": "debug"]
+        try await Deployment.with([], environment: environment) { deployment in
+            let query: Query = "SELECT current_database()"
+            let database = try #require(try await deployment.client.query(query).decode(String.self).first)
+            let services = [
+                try await health(of: deployment.frontends[0]), try await health(of: deployment.fetchers[0]),
+            ]
+            for service in services { #expect(try await service.get("/readyz").status == 200) }
+            let server = try PostgresCluster.shared().connectionString("postgres")
+            let drop = "DROP DATABASE \(database) WITH (FORCE)"
+            #expect(try await TestProcess("/usr/bin/env", ["psql", "-Xqc", drop, server]).exitStatus() == 0)
+            for service in services {
+                let answer = try await service.get("/readyz")
+                #expect(answer.status == 503)
+                #expect(answer.text == "not ready: database\n")
+                #expect(try await service.get("/livez").status == 200)
+            }
+        }
+    }
+}

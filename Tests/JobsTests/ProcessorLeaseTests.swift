@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Jobs
+import Models
+import Postgres
+import TestSupport
+import Testing
+
+@Suite("Processors, their leases and their end", .timeLimit(.minutes(2)))
+struct ProcessorLeaseTests {
+    private enum Event: Hashable, Sendable {
+        case started(JobID)
+        case cancelled(JobID)
+    }
+
+    /// Notes its start, then works until `mayEnd` is woken; notes when it is cancelled before.
+    private func work(_ job: ClaimedJob, _ journal: Journal<Event>, until mayEnd: WakeUp) async throws -> JobOutcome {
+        journal.note(.started(job.lease.job))
+        await mayEnd.wait(atMost: .seconds(600))
+        guard !Task.isCancelled else {
+            journal.note(.cancelled(job.lease.job))
+            throw CancellationError()
+        }
+        return .complete(result: "{}")
+    }
+
+    private func until(_ event: Event, in journal: Journal<Event>) async throws {
+        try await eventually("\(event)") { journal.entries.contains(event) }
+    }
+
+    @Test("a lost lease ends its handler, writes nothing, and disturbs no other job")
+    func lostLease() async throws {
+        try await TestQueue.with { test in
+            let lost = try await test.enqueue("lost")
+            let kept = try await test.enqueue("kept")
+            let journal = Journal<Event>()
+            let mayEnd = WakeUp()
+            let (processor, wakeUp) = test.processor(slots: 3) {
+                $0.lease = .milliseconds(200)
+            } _: {
+                try await work($0, journal, until: $0.lease.job == lost ? WakeUp() : mayEnd)
+            }
+            try await test.running(processor) {
+                for job in [lost, kept] { try await until(.started(job), in: journal) }
+                try await test.client.query(
+                    """
+                    UPDATE job SET lease_token = nextval('job_lease_token'), attempted_by = 'thief',
+                        lease_expires_at = now() + interval '1 hour'
+                    WHERE id = \(lost.rawValue)
+                    """
+                )
+                try await until(.cancelled(lost), in: journal)
+                let third = try await test.enqueue("third")
+                wakeUp.wake()
+                try await until(.started(third), in: journal)
+                #expect(!journal.entries.contains(.cancelled(kept)))
+                mayEnd.wake()
+                for job in [kept, third] { try await test.untilState(.completed, of: job) }
+            }
+            let row = try await test.row(lost)
+            #expect(row.state == .running)
+            #expect(row.worker == "thief")
+            #expect(row.attempt == 1)
+            #expect(row.errors.isEmpty)
+            #expect(!journal.entries.contains(.cancelled(kept)))
+        }
+    }
+
+    @Test("the outcome of a job whose lease is lost is dropped")
+    func droppedOutcome() async throws {
+        try await TestQueue.with { test in
+            let id = try await test.enqueue()
+            let next = try await test.enqueue("next", priority: 2)
+            let (processor, _) = test.processor(slots: 1) { job in
+                if job.lease.job == id {
+                    try await test.client.query(
+                        "UPDATE job SET lease_token = nextval('job_lease_token'), attempted_by = 'thief' WHERE id = \(id.rawValue)"
+                    )
+                }
+                return .complete(result: #"{"by":"zombie"}"#)
+            }
+            // One slot: once the next one is done, the outcome of the first one has been dealt with.
+            try await test.running(processor) { try await test.untilState(.completed, of: next) }
+            let row = try await test.row(id)
+            #expect(row.state == .running)
+            #expect(row.worker == "thief")
+            #expect(row.result == nil)
+        }
+    }
+
+    @Test("the lease of a job that takes long is extended")
+    func extended() async throws {
+        try await TestQueue.with { test in
+            let id = try await test.enqueue()
+            let journal = Journal<Event>()
+            let mayEnd = WakeUp()
+            let (processor, _) = test.processor {
+                $0.lease = .milliseconds(400)
+            } _: { try await work($0, journal, until: mayEnd) }
+            try await test.running(processor) {
+                try await until(.started(id), in: journal)
+                let claimedUntil = try await leaseEnd(id, test)
+                try await eventually("the lease has moved on twice") {
+                    try await leaseEnd(id, test) > claimedUntil + 0.15
+                }
+                mayEnd.wake()
+                try await test.untilState(.completed, of: id)
+            }
+            #expect(!journal.entries.contains(.cancelled(id)))
+        }
+    }
+
+    private func leaseEnd(_ job: JobID, _ test: TestQueue) async throws -> Double {
+        let end: Double? = try await test.client.query(
+            "SELECT extract(epoch FROM lease_expires_at)::float8 FROM job WHERE id = \(job.rawValue)"
+        ).decodeFirst(Double.self)
+        return try #require(end)
+    }
+
+    @Test("at shutdown a job that doesn't end in time is handed back unharmed, and its handler ends")
+    func handsBack() async throws {
+        try await TestQueue.with { test in
+            let id = try await test.enqueue(maxAttempts: 1)
+            let journal = Journal<Event>()
+            let (processor, _) = test.processor {
+                $0.shutdownGrace = .milliseconds(50)
+            } _: { try await work($0, journal, until: WakeUp()) }
+            try await listening(to: [.jobs], test.configuration) { heard in
+                try await test.runningUntilShutdown(processor) { try await until(.started(id), in: journal) }
+                let announced = try await heard.next().payload
+                #expect(announced == "manifests", "others need not wait for their next look")
+            }
+            #expect(journal.entries == [.started(id), .cancelled(id)])
+            let row = try await test.row(id)
+            #expect(row.state == .available)
+            #expect(row.attempt == 0)
+            #expect(row.errors.isEmpty)
+            #expect(try await test.claimOne().attempt == 1, "another worker takes it at once")
+        }
+    }
+
+    @Test("at shutdown a running job may end, and no new one is begun")
+    func finishes() async throws {
+        try await TestQueue.with { test in
+            let running = try await test.enqueue("running")
+            let late = try await test.enqueue("late", priority: 2)
+            let journal = Journal<Event>()
+            let (processor, _) = test.processor(slots: 1) {
+                $0.shutdownGrace = .seconds(60)
+            } _: { job in
+                journal.note(.started(job.lease.job))
+                try await untilShutdown()
+                return .complete(result: "{}")
+            }
+            try await test.runningUntilShutdown(processor) { try await until(.started(running), in: journal) }
+            #expect(try await test.row(running).state == .completed)
+            #expect(try await test.row(late).state == .available)
+            #expect(journal.entries == [.started(running)])
+        }
+    }
+
+    @Test("a worker that dies leaves its job to its lease, and another one does it")
+    func crash() async throws {
+        try await TestQueue.with { test in
+            let id = try await test.enqueue()
+            let journal = Journal<Event>()
+            let (doomed, _) = test.processor(worker: "doomed") { try await work($0, journal, until: WakeUp()) }
+            try await test.running(doomed) { try await until(.started(id), in: journal) }
+            #expect(try await test.row(id).state == .running, "nobody handed it back")
+            try await test.lapse(id)
+            try await test.rescue()
+            let (heir, _) = test.processor(worker: "heir") { _ in .complete(result: "{}") }
+            try await test.running(heir) { try await test.untilState(.completed, of: id) }
+            let row = try await test.row(id)
+            #expect(row.worker == "heir")
+            #expect(row.errors == ["lease ran out"])
+        }
+    }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Postgres
+import TestSupport
+import Testing
+
+@testable import Metadata
+
+@Suite("Migrations", .timeLimit(.minutes(2)))
+struct MigratorTests {
+    // Not repeatable on purpose: a second application would fail.
+    private static let first = Migration(version: 1, name: "one", sql: "CREATE TABLE a (n int); INSERT INTO a VALUES (1);")
+    private static let second = Migration(version: 2, name: "two", sql: "CREATE TABLE b (n int)")
+    private static let third = Migration(version: 3, name: "three", sql: "ALTER TABLE b ADD COLUMN m int")
+
+    private func withEmptyDatabase(_ body: (PostgresClient) async throws -> Void) async throws {
+        try await TestDatabase.withClient(of: PostgresCluster.shared().makeDatabase(), body)
+    }
+
+    private func code(_ body: () async throws -> Void) async throws -> MetadataError.Code? {
+        do {
+            try await body()
+            return nil
+        } catch let error as MetadataError {
+            return error.code
+        }
+    }
+
+    private func versions(_ client: PostgresClient) async throws -> [Int] {
+        try await client.query("SELECT version FROM schema_migration ORDER BY version").decode(Int.self)
+    }
+
+    @Test("an empty database is too old until it is migrated, and then current")
+    func fromNothing() async throws {
+        try await withEmptyDatabase { client in
+            let migrator = Migrator()
+            #expect(try await code { try await migrator.check(client) } == .schemaTooOld)
+            #expect(try await migrator.migrate(client) == Migration.all)
+            try await migrator.check(client)
+            #expect(try await migrator.migrate(client).isEmpty, "each is applied once")
+            try await migrator.check(client)
+        }
+    }
+
+    @Test("our own migrations are numbered without a gap")
+    func numbering() {
+        #expect(Migration.all.map(\.version) == Array(1...Migration.all.count))
+        #expect(Set(Migration.all.map(\.name)).count == Migration.all.count)
+    }
+
+    @Test("a checksum is the SHA-256 of the SQL, so every change of it shows")
+    func checksum() {
+        let empty = Migration(version: 1, name: "x", sql: "")
+        #expect(empty.checksum == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+        #expect(Migration(version: 1, name: "x", sql: " ").checksum != empty.checksum)
+    }
+
+    @Test("only what is missing is applied")
+    func upgrade() async throws {
+        try await withEmptyDatabase { client in
+            #expect(try await Migrator(migrations: [Self.first]).migrate(client) == [Self.first])
+            let newer = Migrator(migrations: [Self.first, Self.second, Self.third])
+            #expect(try await code { try await newer.check(client) } == .schemaTooOld)
+            #expect(try await newer.migrate(client) == [Self.second, Self.third])
+            try await newer.check(client)
+            #expect(try await versions(client) == [1, 2, 3])
+        }
+    }
+
+    @Test("migrators that start at once apply each migration once, and none of them fails")
+    func concurrent() async throws {
+        try await withEmptyDatabase { client in
+            let migrator = Migrator(migrations: [Self.first, Self.second, Self.third])
+            let applied = try await withThrowingTaskGroup(of: [Int].self) { group in
+                for _ in 0..<8 { group.addTask { try await migrator.migrate(client).map(\.version) } }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(applied.filter { !$0.isEmpty } == [[1, 2, 3]])
+            try await migrator.check(client)
+        }
+    }
+
+    @Test("a database that a newer program migrated is refused and left alone")
+    func newer() async throws {
+        try await withEmptyDatabase { client in
+            try await Migrator(migrations: [Self.first, Self.second]).migrate(client)
+            let older = Migrator(migrations: [Self.first])
+            #expect(try await code { try await older.check(client) } == .schemaTooNew)
+            #expect(try await code { _ = try await older.migrate(client) } == .schemaTooNew)
+            #expect(try await versions(client) == [1, 2])
+        }
+    }
+
+    @Test("a migration that was changed after it was applied is refused, and nothing is applied after it")
+    func changed() async throws {
+        try await withEmptyDatabase { client in
+            try await Migrator(migrations: [Self.first]).migrate(client)
+            let changed = Migration(version: 1, name: "one", sql: Self.first.sql + " ")
+            let migrator = Migrator(migrations: [changed, Self.second])
+            #expect(try await code { try await migrator.check(client) } == .schemaMismatch)
+            #expect(try await code { _ = try await migrator.migrate(client) } == .schemaMismatch)
+            #expect(try await versions(client) == [1])
+        }
+    }
+
+    @Test("a history with a gap is another history")
+    func gap() async throws {
+        try await withEmptyDatabase { client in
+            try await Migrator(migrations: [Self.first, Self.second, Self.third]).migrate(client)
+            try await client.query("DELETE FROM schema_migration WHERE version = 2")
+            let migrator = Migrator(migrations: [Self.first, Self.second, Self.third])
+            #expect(try await code { try await migrator.check(client) } == .schemaMismatch)
+            #expect(try await code { _ = try await migrator.migrate(client) } == .schemaMismatch)
+        }
+    }
+
+    @Test("a migration that fails leaves nothing of itself, keeps those before it, and can be mended")
+    func failure() async throws {
+        try await withEmptyDatabase { client in
+            let broken = Migration(version: 2, name: "two", sql: "CREATE TABLE b (n int); SELECT 1/0;")
+            await #expect(throws: PostgresError.self) {
+                try await Migrator(migrations: [Self.first, broken]).migrate(client)
+            }
+            let versions = try await versions(client)
+            #expect(versions == [1])
+            #expect(try await client.query("SELECT 1 WHERE to_regclass('b') IS NOT NULL").isEmpty)
+            let mended = Migrator(migrations: [Self.first, Self.second])
+            #expect(try await mended.migrate(client) == [Self.second], "the lock was let go")
+        }
+    }
+
+    @Test("the lock is let go, whatever became of the migration")
+    func lock() async throws {
+        try await withEmptyDatabase { client in
+            try await Migrator(migrations: [Self.first]).migrate(client)
+            _ = try await code { _ = try await Migrator(migrations: []).migrate(client) }
+            let locks = try await client.query(
+                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+            #expect(locks.isEmpty)
+        }
+    }
+}

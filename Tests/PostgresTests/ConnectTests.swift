@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Glibc
+import Postgres
+import TestSupport
+import Testing
+
+@Suite("Connecting", .timeLimit(.minutes(2)))
+struct ConnectTests {
+    private let clock = ContinuousClock()
+
+    /// What a client says whose database is this, and after how long.
+    private func failure(
+        _ connectionString: String,
+        timeout: Duration = .seconds(30)
+    ) async throws -> (error: PostgresError?, after: Duration) {
+        var configuration = PostgresConfiguration(connectionString: connectionString, maximumConnections: 1)
+        configuration.connectTimeout = timeout
+        let client = PostgresClient(configuration, logger: TestServer.logger)
+        let start = clock.now
+        let error = try await postgresError { try await client.query("SELECT 1") }
+        return (error, clock.now - start)
+    }
+
+    @Test("a refused connection is a clear error, at once")
+    func refused() async throws {
+        let port = try freePort()
+        let (error, after) = try await failure("host=127.0.0.1 port=\(port) user=tester dbname=none")
+        #expect(error?.code == .connect)
+        #expect(error?.message.contains("refused") == true)
+        #expect(error?.message.contains("\(port)") == true)
+        #expect(after < .seconds(10))
+    }
+
+    @Test("a socket that isn't there is a clear error, at once")
+    func noSocket() async throws {
+        let (error, after) = try await failure("host=/nonexistent-folder user=tester dbname=none")
+        #expect(error?.code == .connect)
+        #expect(error?.message.contains("/nonexistent-folder") == true)
+        #expect(after < .seconds(10))
+    }
+
+    @Test("a database that isn't there is named, in one line")
+    func noDatabase() async throws {
+        let string = try PostgresCluster.shared().connectionString("no_such_database")
+        let (error, _) = try await failure(string)
+        #expect(error?.code == .connect)
+        #expect(error?.message.contains("no_such_database") == true)
+        #expect(error?.message.contains("\n") == false)
+    }
+
+    @Test("a connection string that makes no sense is refused at once")
+    func nonsense() async throws {
+        let (error, after) = try await failure("no_such_option=1 dbname=none")
+        #expect(error?.code == .connect)
+        #expect(error?.message.contains("no_such_option") == true)
+        #expect(after < .seconds(10))
+    }
+
+    @Test("a server that accepts and says nothing is given up at the deadline")
+    func silent() async throws {
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(listener) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isListening = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+                bind(listener, pointer, length) == 0 && listen(listener, 1) == 0
+                    && getsockname(listener, pointer, &length) == 0
+            }
+        }
+        #expect(isListening)
+        let port = UInt16(bigEndian: address.sin_port)
+        let (error, after) = try await failure(
+            "host=127.0.0.1 port=\(port) user=tester dbname=none",
+            timeout: .milliseconds(100)
+        )
+        #expect(error?.code == .connect)
+        #expect(error?.message.contains("in time") == true)
+        #expect(after >= .milliseconds(100) && after < .seconds(20))
+    }
+
+    @Test("connections that fail leave their place to the next try")
+    func failuresTakeNoPlace() async throws {
+        let name = TestServer.uniqueName("later")
+        let string = try PostgresCluster.shared().connectionString(name)
+        var configuration = PostgresConfiguration(connectionString: string, maximumConnections: 1)
+        configuration.acquireTimeout = .milliseconds(100)
+        let client = PostgresClient(configuration, logger: TestServer.logger)
+        for _ in 0..<3 {
+            let error = try await postgresError { try await client.query("SELECT 1") }
+            #expect(error?.code == .connect)
+        }
+        try await TestServer.withClient { try await $0.query("CREATE DATABASE \(unescaped: name)") }
+        #expect(try await client.query("SELECT 1").count == 1)
+        await client.close()
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Blobs
+import Jobs
+import Metadata
+import Models
+import OCI
+import Postgres
+import TestSupport
+import Testing
+
+@testable import PullThrough
+
+/// A follow and what drives it, with a database between them and the fetcher.
+@Suite("Following a blob")
+struct BlobFollowingTests {
+    private let failure = FetchFailure(.denied, "upstream doesn't let us have it", upstreamStatus: 403)
+
+    @Test("a blob is asked for, and followed from its first byte to its last")
+    func arriving() async throws {
+        try await PullBench.with { bench in
+            let handle = bench.follower.join(bench.fetch)
+            let job = try await bench.claim()
+            let payload = try JSONText.decode(BlobFetch.self, job.payload)
+            #expect(payload == bench.fetch)
+            let writer = try await bench.partial(bench.blob.bytes(0..<200_000))
+            try await handle.follow.beginning()
+            let first = try await handle.follow.window(beyond: 199_999)
+            #expect(first.end == 200_000)
+            try writer.append(bench.blob.bytes(200_000..<500_000))
+            let released = 500_000 - StreamRules.heldBackBytes
+            let second = try await handle.follow.window(beyond: released - 1)
+            #expect(second.end == released)
+            #expect(second.source === first.source, "it is one file that grows")
+            try writer.markVerified()
+            let last = try await handle.follow.window(beyond: released)
+            #expect(last.end == 500_000)
+            #expect(try last.source.bytes(0..<500_000) == bench.blob.bytes)
+            let late = bench.follower.join(bench.fetch)
+            #expect(late.follow === handle.follow)
+            let jobs = try await bench.count("SELECT count(*) FROM job")
+            #expect(jobs == 1)
+        }
+    }
+
+    @Test("a blob that was stored meanwhile is read from where it is")
+    func stored() async throws {
+        try await PullBench.with { bench in
+            try await bench.place(try await bench.partial(bench.blob.bytes))
+            let handle = bench.follower.join(bench.fetch)
+            let window = try await handle.follow.window(beyond: 499_999)
+            #expect(try window.source.bytes(0..<500_001) == bench.blob.bytes)
+        }
+    }
+
+    @Test("the partial of another attempt takes the place of the one before")
+    func restarted() async throws {
+        try await PullBench.with { bench in
+            let handle = bench.follower.join(bench.fetch)
+            _ = try await bench.claim()
+            let old = try await bench.partial(bench.blob.bytes(0..<300_000))
+            let before = try await handle.follow.window(beyond: 299_999)
+            try old.discard()
+            let new = try await bench.partial(bench.blob.bytes(0..<100_000))
+            var after = before
+            try await eventually("the new partial is followed") {
+                after = try await handle.follow.window(beyond: 0)
+                return after.source !== before.source
+            }
+            #expect(after.end == 100_000)
+            try new.append(bench.blob.bytes(100_000..<400_000))
+            let window = try await handle.follow.window(beyond: 399_999)
+            #expect(window.source === after.source)
+            #expect(try before.source.bytes(0..<300_000) == bench.blob.bytes(0..<300_000), "to compare with")
+        }
+    }
+
+    @Test("a fetch that fails ends the follow with its cause, and the next reader asks anew")
+    func failed() async throws {
+        try await PullBench.with { [failure] bench in
+            let handle = bench.follower.join(bench.fetch)
+            try await bench.fail(try await bench.claim(), failure)
+            await #expect(throws: failure) { try await handle.follow.beginning() }
+            await #expect(throws: failure) { try await handle.follow.window(beyond: 0) }
+            var next = bench.follower.join(bench.fetch)
+            try await eventually("the failed follow is closed") {
+                next = bench.follower.join(bench.fetch)
+                return next.follow !== handle.follow
+            }
+            let job = try await bench.claim()
+            #expect(try JSONText.decode(BlobFetch.self, job.payload) == bench.fetch)
+            withExtendedLifetime(next) {}
+        }
+    }
+
+    @Test("the failure of somebody else's fetch isn't ours: it is asked for again with our upstream")
+    func foreignFailure() async throws {
+        try await PullBench.with { [failure] bench in
+            let foreign = BlobFetch(
+                organization: bench.fetch.organization,
+                repository: try RepositoryName("other/app"),
+                digest: bench.fetch.digest,
+                sizeBytes: bench.fetch.sizeBytes
+            )
+            _ = try await JobQueue().enqueue(foreign, priority: 5, on: bench.client)
+            let theirs = try await bench.claim()
+            let handle = bench.follower.join(bench.fetch)
+            // Joining a job that lives raises it to the priority of who joins.
+            try await eventually("the follow joins the job that runs") {
+                try await bench.count("SELECT priority::bigint FROM job") == 1
+            }
+            try await bench.fail(theirs, FetchFailure(.denied, "not for you"))
+            let ours = try await bench.claim()
+            #expect(try JSONText.decode(BlobFetch.self, ours.payload) == bench.fetch)
+            try await bench.fail(ours, failure)
+            await #expect(throws: failure) { try await handle.follow.beginning() }
+        }
+    }
+
+    @Test("a job that ended without bringing the blob is asked for again")
+    func lostJob() async throws {
+        try await PullBench.with { bench in
+            let handle = bench.follower.join(bench.fetch)
+            let lost = try await bench.claim()
+            try await bench.client.query("DELETE FROM job")
+            let job = try await bench.claim()
+            #expect(job.lease.job != lost.lease.job)
+            try await bench.place(try await bench.partial(bench.blob.bytes))
+            let window = try await handle.follow.window(beyond: 499_999)
+            #expect(window.end == 500_000)
+        }
+    }
+
+    @Test("an object that is gone although its row says otherwise fails the follow, not the process")
+    func lostObject() async throws {
+        try await PullBench.with { bench in
+            let writer = try await bench.partial(bench.blob.bytes)
+            try await bench.place(writer)
+            let (digest, size) = (bench.fetch.digest, bench.fetch.sizeBytes)
+            try bench.storage.remove(
+                BlobPlacement(digest: digest, generation: writer.generation, sizeBytes: size)
+            )
+            let handle = bench.follower.join(bench.fetch)
+            await #expect(throws: BlobStorageError.self) { try await handle.follow.beginning() }
+        }
+    }
+}

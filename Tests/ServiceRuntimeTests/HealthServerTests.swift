@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logging
+import TestSupport
+import Testing
+
+@testable import ServiceRuntime
+
+@Suite("Health server")
+struct HealthServerTests {
+    private struct Broken: Error {}
+
+    /// Asks a running server for both paths.
+    private func answers(_ checks: [HealthCheck]) async throws -> (live: TestClient.Answer, ready: TestClient.Answer) {
+        let (lines, feed) = AsyncStream.makeStream(of: String.self)
+        let logger = Logger(label: "health") { _ in
+            LineLogHandler(service: "health", level: .debug, format: .text) { feed.yield($0) }
+        }
+        let server = HealthServer(address: HostPort(host: "127.0.0.1", port: 0), checks: checks, logger: logger)
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await server.run() }
+            defer { group.cancelAll() }
+            var port = ""
+            for await line in lines {
+                guard let match = line.firstMatch(of: /health server address=.*:(\d+)$/) else { continue }
+                port = String(match.1)
+                break
+            }
+            let client = TestClient("http://127.0.0.1:\(port)")
+            return (try await client.get("/livez"), try await client.get("/readyz"))
+        }
+    }
+
+    @Test("with every check passing a process is alive and ready")
+    func ready() async throws {
+        let (live, ready) = try await answers([HealthCheck("database") {}, HealthCheck("storage") {}])
+        #expect(live.status == 200)
+        #expect(live.text == "ok\n")
+        #expect(ready.status == 200)
+        #expect(ready.text == "ok\n")
+    }
+
+    @Test("a failing check is named, makes the process not ready, and leaves it alive")
+    func notReady() async throws {
+        let (live, ready) = try await answers([
+            HealthCheck("database") { throw Broken() }, HealthCheck("storage") {},
+            HealthCheck("upstream") { throw Broken() },
+        ])
+        #expect(live.status == 200)
+        #expect(ready.status == 503)
+        #expect(ready.text == "not ready: database, upstream\n")
+    }
+}
+
+@Suite("Service runtime")
+struct ServiceRuntimeTests {
+    @Test(
+        "a wrong setting that every service has is refused by its name and value",
+        arguments: [
+            ("LOG_LEVEL", "loud"), ("LOG_FORMAT", "xml"), ("SHUTDOWN_GRACE", "soon"),
+            ("INTERNAL_ADDRESS", "everywhere"),
+        ]
+    )
+    func wrongSetting(_ name: String, _ value: String) {
+        let error = #expect(throws: SettingsError.self) {
+            try ServiceRuntime(name: "tester", keys: SharedSettings.keys, environment: [name: value])
+        }
+        #expect(error?.description.hasPrefix("\(name) (environment variable \(name)): \"\(value)\": expected ") == true)
+    }
+
+    @Test("nothing has to be set")
+    func defaults() throws {
+        let runtime = try ServiceRuntime(name: "tester", keys: SharedSettings.keys, environment: [:])
+        #expect(runtime.logger.logLevel == .info)
+        for key in SharedSettings.keys { #expect(try runtime.settings.string(key) == key.defaultValue) }
+    }
+}

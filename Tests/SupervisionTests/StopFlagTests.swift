@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Supervision
+import Testing
+
+@Suite("Stop flag")
+struct StopFlagTests {
+    @Test("everybody who waits is let go when it is set, and whoever comes later doesn't wait")
+    func set() async {
+        let flag = StopFlag()
+        await withTaskGroup(of: Bool.self) { group in
+            for _ in 0..<50 {
+                group.addTask {
+                    await flag.wait()
+                    return flag.isSet
+                }
+            }
+            #expect(!flag.isSet)
+            flag.set()
+            for await isSet in group { #expect(isSet) }
+        }
+        flag.set()
+        await flag.wait()
+        await flag.wait(atMost: .seconds(600))
+        #expect(flag.isSet)
+    }
+
+    @Test("whoever is cancelled stops waiting, and the others go on")
+    func cancelled() async {
+        let flag = StopFlag()
+        let patient = Task { await flag.wait() }
+        let impatient = Task {
+            await flag.wait()
+            return flag.isSet
+        }
+        impatient.cancel()
+        #expect(await impatient.value == false)
+        flag.set()
+        await patient.value
+    }
+
+    @Test("a bounded wait ends by itself, at the flag or at its bound")
+    func bounded() async {
+        let flag = StopFlag()
+        let start = ContinuousClock.now
+        await flag.wait(atMost: .milliseconds(30))
+        #expect(ContinuousClock.now - start >= .milliseconds(30))
+        #expect(!flag.isSet)
+        let waiting = Task { await flag.wait(atMost: .seconds(600)) }
+        flag.set()
+        await waiting.value
+    }
+}
