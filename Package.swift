@@ -148,8 +148,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "HTTPTransport", "Metadata", "Models", "OCI", "Postgres", httpTypes, hummingbirdCore, logging, nioCore,
-                nioPosix, serviceLifecycle,
+                "HTTPTransport", "Metadata", "Models", "OCI", "Postgres", "Upstream", httpTypes, hummingbirdCore, logging,
+                nioCore, nioPosix, serviceLifecycle,
             ],
             path: "Tests/TestSupport",
             swiftSettings: settings

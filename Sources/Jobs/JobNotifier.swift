@@ -19,6 +19,8 @@ package actor JobNotifier {
         case blobs = "entrepot_blob"
         /// Payload: names of organizations whose settings changed.
         case organizations = "entrepot_organization"
+        /// Payload: base URLs of upstreams whose condition changed.
+        case upstreams = "entrepot_upstream"
     }
 
     /// PostgreSQL refuses payloads of 8,000 bytes and more.

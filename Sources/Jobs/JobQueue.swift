@@ -11,9 +11,16 @@ package struct JobQueue: Sendable {
     /// A job whose lease ran out this often has killed its workers and isn't given to another one.
     package static let maximumLapses = 3
 
+    /// How long upstream's "I haven't got it" is believed. Never any other failure.
+    package static let negativeAge: Duration = .seconds(30)
+
+    /// Arbitrary, but the same in every binary.
+    private static let claimLock: Int64 = 0x656E_7472_636C_6169
+
     package init() {}
 
-    /// Queues the work, or joins the live job that does the same already. Runs in the caller's transaction, if any.
+    /// Queues the work, or joins the live job that does the same already, or the one that has just found that upstream
+    /// hasn't got it. Runs in the caller's transaction, if any.
     package func enqueue<Payload: JobPayload>(
         _ payload: Payload,
         priority: Int = 1,
@@ -23,26 +30,59 @@ package struct JobQueue: Sendable {
         // DO UPDATE rather than DO NOTHING: it returns the row that exists, without a second look that could miss it.
         let id = try await db.query(
             """
-            INSERT INTO job (queue, kind, priority, organization_id, unique_key, payload, max_attempts)
-            VALUES (\(Payload.queue.rawValue), \(Payload.kind.rawValue), \(priority), \(payload.organization.rawValue),
-                \(payload.uniqueKey), \(json: payload), \(maxAttempts))
-            ON CONFLICT (kind, unique_key) WHERE state IN ('available', 'running', 'retryable')
-            DO UPDATE SET priority = least(job.priority, excluded.priority)
-            RETURNING id
+            WITH answered AS (
+                SELECT id FROM job
+                WHERE kind = \(Payload.kind.rawValue) AND unique_key = \(payload.uniqueKey) AND state = 'completed'
+                    AND finalized_at > now() - \(seconds: Self.negativeAge)
+                    AND result -> 'failure' ->> 'cause' = 'notFound'
+                ORDER BY finalized_at DESC LIMIT 1
+            ), queued AS (
+                INSERT INTO job (queue, kind, priority, organization_id, upstream, unique_key, payload, max_attempts)
+                SELECT \(Payload.queue.rawValue), \(Payload.kind.rawValue), \(priority)::smallint,
+                    \(payload.organization.rawValue), \(payload.upstream), \(payload.uniqueKey), \(json: payload),
+                    \(maxAttempts)::smallint
+                WHERE NOT EXISTS (SELECT 1 FROM answered)
+                ON CONFLICT (kind, unique_key) WHERE state IN ('available', 'running', 'retryable')
+                DO UPDATE SET priority = least(job.priority, excluded.priority)
+                RETURNING id
+            )
+            SELECT id FROM answered UNION ALL SELECT id FROM queued
             """
         ).decodeFirst(Int64.self)
         guard let id else { throw JobQueueError(.corruptRow, "INSERT INTO job returned no row") }
         return JobID(rawValue: id)
     }
 
-    /// Takes up to `limit` jobs. Smallest priority first; among equals those of the organization that has the fewest
-    /// running, so that one organization's thousand jobs don't hold up another's one.
+    /// Takes up to `limit` jobs of the kinds that the worker handles; others may belong to a newer program. Smallest
+    /// priority first; among equals those of the organization that has the fewest running, so that one organization's
+    /// thousand jobs don't hold up another's one. Jobs of an upstream that has a maximum of connections wait while as
+    /// many of its jobs run, in whichever worker.
     package func claim(
         _ queue: JobQueueName,
         kinds: [JobKind],
         limit: Int,
         worker: String,
         lease: Duration,
+        on client: PostgresClient
+    ) async throws -> [ClaimedJob] {
+        let isLimited = try await client.query("SELECT EXISTS (SELECT 1 FROM upstream WHERE max_connections > 0)")
+            .decodeFirst(Bool.self)
+        guard isLimited == true else {
+            return try await take(queue, kinds, limit, worker, lease, on: client)
+        }
+        // Two claims at once would each count without the other's.
+        return try await client.withTransaction { transaction in
+            try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.claimLock))")
+            return try await take(queue, kinds, limit, worker, lease, on: transaction)
+        }
+    }
+
+    private func take(
+        _ queue: JobQueueName,
+        _ kinds: [JobKind],
+        _ limit: Int,
+        _ worker: String,
+        _ lease: Duration,
         on db: some Queryable
     ) async throws -> [ClaimedJob] {
         // The locking SELECT sits in a MATERIALIZED CTE: inlined, the planner may run it more than once and lock more
@@ -52,11 +92,28 @@ package struct JobQueue: Sendable {
             WITH busy AS (
                 SELECT organization_id, count(*) AS running
                 FROM job WHERE queue = \(queue.rawValue) AND state = 'running' GROUP BY organization_id
+            ), room AS (
+                SELECT base_url, max_connections - (
+                    SELECT count(*) FROM job WHERE job.upstream = base_url AND state = 'running'
+                ) AS free
+                FROM upstream WHERE max_connections IS NOT NULL
+            ), ranked AS (
+                SELECT job.id, room.free, row_number() OVER (
+                    PARTITION BY job.upstream ORDER BY priority, coalesce(busy.running, 0), scheduled_at, job.id
+                ) AS place
+                FROM job JOIN room ON room.base_url = job.upstream
+                LEFT JOIN busy ON busy.organization_id = job.organization_id
+                WHERE queue = \(queue.rawValue) AND kind = ANY(\(kinds.map(\.rawValue))::text[])
+                    AND state IN ('available', 'retryable') AND scheduled_at <= now()
             ), picked AS MATERIALIZED (
                 SELECT job.id
-                FROM job LEFT JOIN busy ON busy.organization_id = job.organization_id
-                WHERE queue = \(queue.rawValue) AND state IN ('available', 'retryable') AND scheduled_at <= now()
-                ORDER BY priority, coalesce(busy.running, 0), scheduled_at, id
+                FROM job
+                LEFT JOIN busy ON busy.organization_id = job.organization_id
+                LEFT JOIN ranked ON ranked.id = job.id
+                WHERE queue = \(queue.rawValue) AND kind = ANY(\(kinds.map(\.rawValue))::text[])
+                    AND state IN ('available', 'retryable') AND scheduled_at <= now()
+                    AND (ranked.id IS NULL OR ranked.place <= ranked.free)
+                ORDER BY priority, coalesce(busy.running, 0), scheduled_at, job.id
                 LIMIT \(limit)
                 FOR UPDATE OF job SKIP LOCKED
             )
@@ -162,8 +219,8 @@ package struct JobQueue: Sendable {
         )
     }
 
-    /// Takes jobs from workers that fell silent. They may be claimed again at once, but a job that has lapsed
-    /// ``maximumLapses`` times, or has no attempt left, is discarded with `lapsedResult` for those who wait.
+    /// Takes jobs from workers that fell silent. They may be claimed again at once, and the attempt doesn't count, but a
+    /// job that has lapsed ``maximumLapses`` times in a row is discarded with `lapsedResult` for those who wait.
     package func rescue(lapsedResult: String, on db: some Queryable) async throws -> [RescuedJob] {
         try await db.query(
             """

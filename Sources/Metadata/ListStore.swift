@@ -24,6 +24,7 @@ package struct ListStore: Sendable {
             LEFT JOIN LATERAL (
                 SELECT name FROM tag
                 WHERE repository_id = r.id AND lifetime_end_at IS NULL
+                    AND (expires_at IS NULL OR expires_at > now())
                     AND name COLLATE "C" > \(last ?? "")
                 ORDER BY name COLLATE "C" LIMIT \(limit)
             ) t ON true
@@ -43,7 +44,7 @@ package struct ListStore: Sendable {
     ) async throws -> [ManifestRecord] {
         try await db.query(
             """
-            SELECT m.id, m.digest, rm.media_type, m.bytes
+            SELECT m.id, r.id, m.digest, rm.media_type, m.bytes
             FROM repository r
             JOIN repository_manifest rm ON rm.repository_id = r.id
             JOIN manifest m ON m.id = rm.manifest_id AND m.subject_digest = \(subject.description)

@@ -18,7 +18,7 @@ package struct ManifestStore: Sendable {
     ) async throws -> ManifestRecord? {
         try await db.query(
             """
-            SELECT m.id, m.digest, rm.media_type, m.bytes
+            SELECT m.id, r.id, m.digest, rm.media_type, m.bytes
             FROM repository r
             JOIN repository_manifest rm ON rm.repository_id = r.id
             JOIN manifest m ON m.id = rm.manifest_id
@@ -151,9 +151,10 @@ package struct ManifestStore: Sendable {
     }
 
     static func manifest(_ row: Row) throws -> ManifestRecord {
-        let (id, digest, mediaType, bytes) = try row.decode((Int64, String, String, Data).self)
+        let (id, repository, digest, mediaType, bytes) = try row.decode((Int64, Int64, String, String, Data).self)
         return ManifestRecord(
             id: ManifestID(rawValue: id),
+            repository: RepositoryID(rawValue: repository),
             digest: try parsed(digest, "digest"),
             mediaType: try parsed(mediaType, "media_type"),
             bytes: Array(bytes)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
+
 /// What the metadata store refuses or can't make sense of; PostgreSQL's own failures are `PostgresError`s.
 package struct MetadataError: Error, CustomStringConvertible, Sendable {
     package struct Code: Hashable, Sendable, CustomStringConvertible {
@@ -42,4 +44,13 @@ where Value.RawValue == String {
         throw MetadataError(.corruptRow, "column \(column) holds no \(Value.self)")
     }
     return value
+}
+
+/// Reads a JSON column. Throws ``MetadataError`` naming the column, never the value.
+func decoded<Value: Decodable>(_ text: String, _ column: StaticString) throws -> Value {
+    do {
+        return try JSONDecoder().decode(Value.self, from: Data(text.utf8))
+    } catch {
+        throw MetadataError(.corruptRow, "column \(column) holds no \(Value.self)")
+    }
 }

@@ -18,7 +18,8 @@ package struct Migration: Sendable, Hashable {
 
     /// All migrations, in the order in which they are applied.
     package static let all: [Migration] = [
-        Migration(version: 1, name: "initial", sql: text(PackageResources.V0001_initial_sql))
+        Migration(version: 1, name: "initial", sql: text(PackageResources.V0001_initial_sql)),
+        Migration(version: 2, name: "upstream truth", sql: text(PackageResources.V0002_upstream_truth_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

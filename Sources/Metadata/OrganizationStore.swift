@@ -8,7 +8,7 @@ package import Postgres
 package struct OrganizationStore: Sendable {
     private let columns = """
         o.id, o.name, c.upstream_registry, c.upstream_namespace, c.insecure,
-        c.freshness_s, c.expiration_s, c.staleness_s, c.generation
+        c.freshness_s, c.expiration_s, c.staleness_s, c.on_upstream_delete, c.generation
         """
 
     package init() {}
@@ -72,11 +72,15 @@ package struct OrganizationStore: Sendable {
     }
 
     private static func organization(_ row: Row) throws -> Organization {
-        let (id, name, registry, namespace, insecure, freshness, expiration, staleness, generation) = try row.decode(
-            (Int64, String, String?, String?, Bool?, Int64?, Int64?, Int64?, Int64?).self
+        let (
+            id, name, registry, namespace, insecure, freshness, expiration, staleness, onDelete, generation
+        ) = try row.decode(
+            (Int64, String, String?, String?, Bool?, Int64?, Int64?, Int64?, String?, Int64?).self
         )
         var config: ProxyCacheConfig?
-        if let registry, let insecure, let freshness, let expiration, let generation {
+        if let registry, let insecure, let freshness, let expiration, let onDelete, let generation {
+            // An expiration of 0 is none at all, and staleness follows it unless it has a value of its own.
+            let lifetime: Duration? = expiration == 0 ? nil : .seconds(expiration)
             config = ProxyCacheConfig(
                 upstream: UpstreamAddress(
                     registry: registry,
@@ -84,8 +88,9 @@ package struct OrganizationStore: Sendable {
                     isInsecure: insecure
                 ),
                 freshness: .seconds(freshness),
-                expiration: .seconds(expiration),
-                staleness: staleness.map { .seconds($0) },
+                expiration: lifetime,
+                staleness: staleness.map { .seconds($0) } ?? lifetime,
+                onUpstreamDelete: try parsed(onDelete, "on_upstream_delete"),
                 generation: generation
             )
         }

@@ -6,13 +6,22 @@ package import Postgres
 
 /// Tags and their lifetimes.
 package struct TagStore: Sendable {
+    /// As whom a tag is looked for.
+    package enum Scope: Sendable {
+        /// As clients see it: an expired tag isn't there.
+        case live
+        /// As the fetcher sees it: an expired tag still tells what upstream had.
+        case latest
+    }
+
     package init() {}
 
-    /// The live tag.
+    /// The tag, unless it has ended.
     package func find(
         _ tag: TagName,
         repository: RepositoryName,
         organization: OrganizationID,
+        scope: Scope = .live,
         on db: some Queryable
     ) async throws -> TagRecord? {
         try await db.query(
@@ -22,6 +31,7 @@ package struct TagStore: Sendable {
             JOIN tag t ON t.repository_id = r.id AND t.name = \(tag.rawValue) AND t.lifetime_end_at IS NULL
             JOIN manifest m ON m.id = t.manifest_id
             WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+                AND (t.expires_at IS NULL OR t.expires_at > now() OR \(scope == .latest))
             """
         ).first.map { row in
             let (id, digest, age) = try row.decode((Int64, String, Double).self)
@@ -33,20 +43,27 @@ package struct TagStore: Sendable {
         }
     }
 
-    /// Says that upstream just confirmed the tag, if it still names this manifest.
-    /// - Returns: false when the tag has moved or ended meanwhile.
-    package func confirm(_ tag: TagID, on db: some Queryable) async throws -> Bool {
+    /// Says that upstream just confirmed the tag, if it is live and still names this manifest; its expiration begins anew.
+    /// - Parameter expiration: nil for never
+    /// - Returns: false when the tag has moved, ended or expired meanwhile.
+    package func confirm(_ tag: TagID, expiration: Duration?, on db: some Queryable) async throws -> Bool {
         try await db.execute(
-            "UPDATE tag SET checked_at = now() WHERE id = \(tag.rawValue) AND lifetime_end_at IS NULL"
+            """
+            UPDATE tag SET checked_at = now(), expires_at = now() + \(seconds: expiration)
+            WHERE id = \(tag.rawValue) AND lifetime_end_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+            """
         ) == 1
     }
 
-    /// Makes the tag name a manifest of the repository, as upstream just said. A tag that named another one ends that
-    /// lifetime and begins a new one; its history stays. Runs inside the caller's transaction; safe to repeat.
+    /// Makes the tag name a manifest of the repository, as upstream just said. A tag that named another one, or had
+    /// expired, ends that lifetime and begins a new one; its history stays. Runs inside the caller's transaction; safe to
+    /// repeat.
+    /// - Parameter expiration: nil for never
     package func point(
         _ tag: TagName,
         at manifest: ManifestID,
         repository: RepositoryID,
+        expiration: Duration?,
         on db: some Queryable
     ) async throws {
         // Two checks of one tag are one job, but a lapsed job's successor may race its zombie: the row lock on the
@@ -55,18 +72,40 @@ package struct TagStore: Sendable {
         try await db.query("SELECT id FROM repository WHERE id = \(repository.rawValue) FOR UPDATE")
         try await db.query(
             """
-            UPDATE tag SET lifetime_end_at = greatest(clock_timestamp(), lifetime_start_at)
-            WHERE repository_id = \(repository.rawValue) AND name = \(tag.rawValue)
-                AND lifetime_end_at IS NULL AND manifest_id <> \(manifest.rawValue)
+            UPDATE tag SET lifetime_end_at = greatest(least(clock_timestamp(), expires_at), lifetime_start_at)
+            WHERE repository_id = \(repository.rawValue) AND name = \(tag.rawValue) AND lifetime_end_at IS NULL
+                AND (manifest_id <> \(manifest.rawValue) OR expires_at <= clock_timestamp())
             """
         )
         try await db.query(
             """
-            INSERT INTO tag (repository_id, name, manifest_id, lifetime_start_at)
-            VALUES (\(repository.rawValue), \(tag.rawValue), \(manifest.rawValue), clock_timestamp())
+            INSERT INTO tag (repository_id, name, manifest_id, lifetime_start_at, expires_at)
+            VALUES (\(repository.rawValue), \(tag.rawValue), \(manifest.rawValue), clock_timestamp(),
+                now() + \(seconds: expiration))
             ON CONFLICT (repository_id, name) WHERE lifetime_end_at IS NULL
-            DO UPDATE SET checked_at = now()
+            DO UPDATE SET checked_at = now(), expires_at = excluded.expires_at
             """
         )
+    }
+
+    /// Gives a live tag an expiration of its own, until the next pull renews it by the organization's.
+    /// - Parameter expiration: from now; nil for never
+    /// - Returns: false when there is no such live tag.
+    package func overrideExpiration(
+        of tag: TagName,
+        repository: RepositoryName,
+        organization: OrganizationID,
+        expiration: Duration?,
+        on db: some Queryable
+    ) async throws -> Bool {
+        try await db.execute(
+            """
+            UPDATE tag SET expires_at = now() + \(seconds: expiration)
+            FROM repository r
+            WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+                AND tag.repository_id = r.id AND tag.name = \(tag.rawValue) AND tag.lifetime_end_at IS NULL
+                AND (tag.expires_at IS NULL OR tag.expires_at > now())
+            """
+        ) == 1
     }
 }

@@ -10,6 +10,8 @@ package protocol JobPayload: Codable, Sendable {
     var uniqueKey: String { get }
     /// Whose work this is, for fairness between organizations.
     var organization: OrganizationID { get }
+    /// Base URL of the upstream that it will ask, for the limits of that upstream.
+    var upstream: String { get }
 }
 
 package enum JobKind: String, Sendable, Hashable, Codable {
@@ -30,20 +32,30 @@ package struct ManifestFetch: JobPayload, Hashable {
     package static let queue = JobQueueName.manifests
 
     package let organization: OrganizationID
+    package let upstream: String
+    /// Generation of the organization's configuration: an answer under another one isn't an answer to this.
+    package let generation: Int64
     /// Canonical name inside the organization.
     package let repository: RepositoryName
     package let reference: Reference
 
-    package init(organization: OrganizationID, repository: RepositoryName, reference: Reference) {
+    package init(
+        organization: OrganizationID,
+        config: ProxyCacheConfig,
+        repository: RepositoryName,
+        reference: Reference
+    ) {
         self.organization = organization
+        self.upstream = config.upstream.baseURL
+        self.generation = config.generation
         self.repository = repository
         self.reference = reference
     }
 
     package var uniqueKey: String {
         switch reference {
-        case .tag(let tag): "\(organization)/\(repository):\(tag)"
-        case .digest(let digest): "\(organization)/\(repository)@\(digest)"
+        case .tag(let tag): "\(organization).\(generation)/\(repository):\(tag)"
+        case .digest(let digest): "\(organization).\(generation)/\(repository)@\(digest)"
         }
     }
 }
@@ -66,14 +78,22 @@ package struct BlobFetch: JobPayload, Hashable {
     package static let queue = JobQueueName.blobs
 
     package let organization: OrganizationID
+    package let upstream: String
     /// Canonical name inside the organization.
     package let repository: RepositoryName
     package let digest: Digest
     /// Size that the manifest declares; no byte more is taken from upstream.
     package let sizeBytes: Int64
 
-    package init(organization: OrganizationID, repository: RepositoryName, digest: Digest, sizeBytes: Int64) {
+    package init(
+        organization: OrganizationID,
+        upstream: String,
+        repository: RepositoryName,
+        digest: Digest,
+        sizeBytes: Int64
+    ) {
         self.organization = organization
+        self.upstream = upstream
         self.repository = repository
         self.digest = digest
         self.sizeBytes = sizeBytes

@@ -1,28 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 
+/// What becomes of a cached tag that upstream says it hasn't (any more). The copy is never deleted for it.
+package enum UpstreamDeletePolicy: String, Sendable, Hashable, Codable, CaseIterable {
+    /// Served inside the staleness period, as if upstream had failed.
+    case serve
+    /// Answered with upstream's own 404.
+    case hide
+}
+
 /// Upstream settings of a proxy organization.
 package struct ProxyCacheConfig: Hashable, Sendable {
     package let upstream: UpstreamAddress
     /// How long a resolved tag is served without asking upstream; zero asks at every pull.
     package let freshness: Duration
-    /// Lifetime of a cached tag, renewed at every pull.
-    package let expiration: Duration
-    /// How long after its last successful check a tag is still served while upstream fails.
-    package let staleness: Duration
+    /// Lifetime of a cached tag, renewed at every pull; nil for tags that never expire.
+    package let expiration: Duration?
+    /// How long after its last successful check a tag is still served while upstream fails; nil for as long as it lives.
+    package let staleness: Duration?
+    package let onUpstreamDelete: UpstreamDeletePolicy
     /// Grows with every change of the configuration; part of the key of whatever was derived from it.
     package let generation: Int64
 
     package init(
         upstream: UpstreamAddress,
         freshness: Duration = .zero,
-        expiration: Duration = .seconds(86_400),
-        staleness: Duration? = nil,
+        expiration: Duration? = .seconds(86_400),
+        staleness: Duration? = .seconds(86_400),
+        onUpstreamDelete: UpstreamDeletePolicy = .serve,
         generation: Int64 = 1
     ) {
         self.upstream = upstream
         self.freshness = freshness
         self.expiration = expiration
-        self.staleness = staleness ?? expiration
+        self.staleness = staleness
+        self.onUpstreamDelete = onUpstreamDelete
         self.generation = generation
     }
 }

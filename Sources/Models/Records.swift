@@ -5,15 +5,40 @@ package import OCI
 /// A manifest as a repository serves it: the upstream's bytes and media type, unchanged.
 package struct ManifestRecord: Sendable, Hashable {
     package let id: ManifestID
+    package let repository: RepositoryID
     package let digest: Digest
     package let mediaType: MediaType
     package let bytes: [UInt8]
 
-    package init(id: ManifestID, digest: Digest, mediaType: MediaType, bytes: [UInt8]) {
+    package init(
+        id: ManifestID,
+        repository: RepositoryID,
+        digest: Digest,
+        mediaType: MediaType,
+        bytes: [UInt8]
+    ) {
         self.id = id
+        self.repository = repository
         self.digest = digest
         self.mediaType = mediaType
         self.bytes = bytes
+    }
+}
+
+/// That somebody pulled a manifest.
+package struct PullTouch: Sendable, Hashable {
+    package let repository: RepositoryID
+    package let manifest: ManifestID
+    /// The tag that was asked for; nil for a pull by digest.
+    package let tag: TagName?
+    /// Whether it gives tags a new lease of life. A pull that upstream's failure made stale doesn't.
+    package let isRenewing: Bool
+
+    package init(repository: RepositoryID, manifest: ManifestID, tag: TagName?, isRenewing: Bool) {
+        self.repository = repository
+        self.manifest = manifest
+        self.tag = tag
+        self.isRenewing = isRenewing
     }
 }
 

@@ -6,24 +6,38 @@ package enum TagRules {
     package enum BeforeServing: Sendable, Hashable {
         case serve
         case askUpstream
+        /// Upstream isn't to be asked at the moment: go on as if it had just failed like this.
+        case failed(FetchFailure)
     }
 
-    /// What to do when upstream couldn't be asked or didn't know the tag.
+    /// What to do when upstream couldn't be asked, or didn't know the tag.
     package enum AfterFailure: Sendable, Hashable {
         case serveStale
         case fail
     }
 
-    package static func beforeServing(_ tag: TagRecord?, config: ProxyCacheConfig?) -> BeforeServing {
+    /// - Parameter tag: nil when no live tag is cached
+    package static func beforeServing(
+        _ tag: TagRecord?,
+        config: ProxyCacheConfig?,
+        upstream: UpstreamHealth = .closed
+    ) -> BeforeServing {
         guard let config else { return .serve }
-        guard let tag else { return .askUpstream }
-        return tag.sinceCheck < config.freshness ? .serve : .askUpstream
+        if let tag, tag.sinceCheck < config.freshness { return .serve }
+        return upstream.refusal.map { .failed($0) } ?? .askUpstream
     }
 
-    /// A failure, even a true 404, says nothing against a copy that was right a short time ago: inside the staleness
-    /// period it is served. Outside of it the cause goes to the client.
-    package static func afterFailure(_ tag: TagRecord?, config: ProxyCacheConfig) -> AfterFailure {
-        guard let tag, tag.sinceCheck <= config.staleness else { return .fail }
-        return .serveStale
+    /// A failure says nothing against a copy that was right a short time ago: inside the staleness period it is served.
+    /// That holds for a true 404 as well, unless the organization hides what upstream has deleted. Outside of the period
+    /// the cause goes to the client.
+    package static func afterFailure(
+        _ tag: TagRecord?,
+        _ failure: FetchFailure,
+        config: ProxyCacheConfig
+    ) -> AfterFailure {
+        guard let tag else { return .fail }
+        if failure.cause == .notFound, config.onUpstreamDelete == .hide { return .fail }
+        guard let staleness = config.staleness else { return .serveStale }
+        return tag.sinceCheck <= staleness ? .serveStale : .fail
     }
 }

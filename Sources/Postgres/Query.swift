@@ -46,6 +46,12 @@ package struct Query: ExpressibleByStringInterpolation, Sendable, CustomStringCo
             }
         }
 
+        /// An interval; NULL for nil, which makes NULL of a sum with it.
+        package mutating func appendInterpolation(seconds duration: Duration?) {
+            appendInterpolation(duration.map { $0 / .seconds(1) })
+            sql += "::float8 * interval '1 second'"
+        }
+
         private mutating func bind(_ bind: Bind) {
             binds.append(bind)
             sql += "$\(binds.count)"

@@ -61,10 +61,11 @@ package struct BlobPull: Sendable {
             placements.insert(placement, for: key)
             return source
         }
-        guard organization.proxyCache != nil else { return nil }
+        guard let config = organization.proxyCache else { return nil }
         return .absent(
             BlobFetch(
                 organization: organization.id,
+                upstream: config.upstream.baseURL,
                 repository: repository,
                 digest: digest,
                 sizeBytes: blob.sizeBytes

@@ -17,12 +17,11 @@ package final class ChangeHub: Service {
         case queue(String)
         case job(JobID)
         case blob(String)
-        case organization(String)
     }
 
     private struct State {
         var wakeUps: [Topic: [ObjectIdentifier: WakeUp]] = [:]
-        var onOrganization: [@Sendable (String?) -> Void] = []
+        var callbacks: [JobNotifier.Channel: [@Sendable (String?) -> Void]] = [:]
     }
 
     private let configuration: PostgresConfiguration
@@ -60,28 +59,29 @@ package final class ChangeHub: Service {
         }
     }
 
-    /// Calls back with the name of each organization that changes, and with nil when any may have.
-    package func onOrganizationChange(_ body: @escaping @Sendable (String?) -> Void) {
-        state.withLock { $0.onOrganization.append(body) }
+    /// Calls back with each item of the channel, and with nil when any may have changed.
+    package func onChange(of channel: JobNotifier.Channel, _ body: @escaping @Sendable (String?) -> Void) {
+        state.withLock { $0.callbacks[channel, default: []].append(body) }
     }
 
     private func wakeAll() {
-        let (wakeUps, callbacks) = state.withLock { ($0.wakeUps.values.flatMap(\.values), $0.onOrganization) }
+        let (wakeUps, callbacks) = state.withLock { ($0.wakeUps.values.flatMap(\.values), $0.callbacks.values.flatMap { $0 }) }
         for wakeUp in wakeUps { wakeUp.wake() }
         for callback in callbacks { callback(nil) }
     }
 
     private func deliver(_ channel: String, _ payload: String) {
         for item in JobNotifier.items(payload) {
-            switch JobNotifier.Channel(rawValue: channel) {
+            guard let channel = JobNotifier.Channel(rawValue: channel) else { continue }
+            logger.debug("change heard", metadata: ["channel": "\(channel)", "item": "\(item)"])
+            switch channel {
             case .jobs: wake(.queue(item))
             case .finishedJobs: Int64(item).map { wake(.job(JobID(rawValue: $0))) }
             case .blobs: wake(.blob(item))
-            case .organizations:
-                let callbacks = state.withLock { $0.onOrganization }
-                for callback in callbacks { callback(item) }
-            case nil: break
+            case .organizations, .upstreams: break
             }
+            let callbacks = state.withLock { $0.callbacks[channel] ?? [] }
+            for callback in callbacks { callback(item) }
         }
     }
 

@@ -30,17 +30,30 @@ package struct ManifestPull: Sendable {
         let digest: Digest
     }
 
+    /// How long a tag check may keep a client waiting that could be served from the cache.
+    private static let patience: Duration = .seconds(5)
+
     private let client: PostgresClient
     private let desk: FetchDesk
+    private let upstreams: UpstreamDirectory
+    private let recorder: PullRecorder
     private let manifests = ManifestStore()
     private let tags = TagStore()
     /// Manifests by digest can't change, so only membership ages.
     private let cache: BoundedCache<Key, ManifestRecord>
 
     /// - Parameter cacheBytes: memory for manifests
-    package init(client: PostgresClient, desk: FetchDesk, cacheBytes: Int = 32 * 1024 * 1024) {
+    package init(
+        client: PostgresClient,
+        desk: FetchDesk,
+        upstreams: UpstreamDirectory,
+        recorder: PullRecorder,
+        cacheBytes: Int = 32 * 1024 * 1024
+    ) {
         self.client = client
         self.desk = desk
+        self.upstreams = upstreams
+        self.recorder = recorder
         self.cache = BoundedCache(maximumCost: cacheBytes, lifetime: .seconds(10))
     }
 
@@ -52,10 +65,27 @@ package struct ManifestPull: Sendable {
         repository: RepositoryName,
         organization: Organization
     ) async throws -> PulledManifest? {
+        var tag: TagName?
+        let pulled: PulledManifest?
         switch reference {
-        case .digest(let digest): try await pull(digest, repository, organization)
-        case .tag(let tag): try await pull(tag, repository, organization)
+        case .digest(let digest):
+            pulled = try await pull(digest, repository, organization)
+        case .tag(let name):
+            tag = name
+            pulled = try await pull(name, repository, organization)
         }
+        guard let pulled else { return nil }
+        var isRenewing = true
+        if case .stale = pulled.outcome { isRenewing = false }
+        recorder.record(
+            PullTouch(
+                repository: pulled.manifest.repository,
+                manifest: pulled.manifest.id,
+                tag: tag,
+                isRenewing: isRenewing
+            )
+        )
+        return pulled
     }
 
     /// What a digest names can't change: it is never asked for twice.
@@ -67,8 +97,10 @@ package struct ManifestPull: Sendable {
         if let manifest = try await cached(digest, repository, organization) {
             return PulledManifest(manifest: manifest, outcome: .hit)
         }
-        guard organization.proxyCache != nil else { return nil }
-        let fetched = try await fetch(.digest(digest), repository, organization)
+        guard let config = organization.proxyCache else { return nil }
+        if let refusal = try await health(of: config).refusal { throw refusal }
+        let fetch = fetch(.digest(digest), repository, organization, config)
+        let fetched = try await desk.fetch(fetch)
         return PulledManifest(manifest: try await stored(fetched, repository, organization), outcome: .miss)
     }
 
@@ -77,39 +109,103 @@ package struct ManifestPull: Sendable {
         _ repository: RepositoryName,
         _ organization: Organization
     ) async throws -> PulledManifest? {
-        // With no freshness period upstream is asked whatever the row says, so the row is read only if that fails.
-        let isAlwaysAsked = organization.proxyCache?.freshness == .zero
-        var record = isAlwaysAsked ? nil : try await find(tag, repository, organization)
-        guard let config = organization.proxyCache,
-            TagRules.beforeServing(record, config: config) == .askUpstream
-        else {
-            guard let record, let manifest = try await cached(record.digest, repository, organization) else {
-                return nil
-            }
-            return PulledManifest(manifest: manifest, outcome: .hit)
+        guard let config = organization.proxyCache else {
+            guard let record = try await find(tag, repository, organization) else { return nil }
+            return try await hit(record, repository, organization)
         }
+        let health = try await health(of: config)
+        // With no freshness period upstream is asked whatever the row says, so the row is read only if that fails.
+        let isAlwaysAsked = config.freshness == .zero && !health.isOpen
+        let record = isAlwaysAsked ? nil : try await find(tag, repository, organization)
+        switch TagRules.beforeServing(record, config: config, upstream: health) {
+        case .serve:
+            if let record, let pulled = try await hit(record, repository, organization) { return pulled }
+            return try await ask(tag, repository, organization, config)
+        case .failed(let failure):
+            return try await standIn(for: failure, record, repository, organization, config)
+        case .askUpstream:
+            return try await ask(tag, repository, organization, config)
+        }
+    }
+
+    /// Asks upstream. When it fails, or keeps us waiting for too long, a cached copy stands in if it may.
+    private func ask(
+        _ tag: TagName,
+        _ repository: RepositoryName,
+        _ organization: Organization,
+        _ config: ProxyCacheConfig
+    ) async throws -> PulledManifest {
+        let fetch = fetch(.tag(tag), repository, organization, config)
         do {
-            let fetched = try await fetch(.tag(tag), repository, organization)
+            let fetched: ManifestFetched
+            do {
+                fetched = try await withDeadline(Self.patience) { try await desk.fetch(fetch) }
+            } catch is DeadlineExceeded {
+                let failure = FetchFailure(
+                    .timeout,
+                    "upstream \(config.upstream)/\(repository) hasn't answered within \(Self.patience.components.seconds) s"
+                )
+                let record = try await find(tag, repository, organization)
+                if let stale = try await stale(record, failure, repository, organization, config) { return stale }
+                fetched = try await desk.fetch(fetch)
+            }
             return PulledManifest(
                 manifest: try await stored(fetched, repository, organization),
                 outcome: fetched.isNew ? .miss : .revalidated
             )
         } catch let failure as FetchFailure {
-            if record == nil { record = try await find(tag, repository, organization) }
-            guard let record, TagRules.afterFailure(record, config: config) == .serveStale,
-                let manifest = try await cached(record.digest, repository, organization)
-            else { throw failure }
-            return PulledManifest(manifest: manifest, outcome: .stale(failure, sinceCheck: record.sinceCheck))
+            let record = try await find(tag, repository, organization)
+            return try await standIn(for: failure, record, repository, organization, config)
         }
+    }
+
+    private func hit(
+        _ record: TagRecord,
+        _ repository: RepositoryName,
+        _ organization: Organization
+    ) async throws -> PulledManifest? {
+        try await cached(record.digest, repository, organization).map { PulledManifest(manifest: $0, outcome: .hit) }
+    }
+
+    private func standIn(
+        for failure: FetchFailure,
+        _ record: TagRecord?,
+        _ repository: RepositoryName,
+        _ organization: Organization,
+        _ config: ProxyCacheConfig
+    ) async throws -> PulledManifest {
+        guard let stale = try await stale(record, failure, repository, organization, config) else { throw failure }
+        return stale
+    }
+
+    private func stale(
+        _ record: TagRecord?,
+        _ failure: FetchFailure,
+        _ repository: RepositoryName,
+        _ organization: Organization,
+        _ config: ProxyCacheConfig
+    ) async throws -> PulledManifest? {
+        guard let record, TagRules.afterFailure(record, failure, config: config) == .serveStale,
+            let manifest = try await cached(record.digest, repository, organization)
+        else { return nil }
+        return PulledManifest(manifest: manifest, outcome: .stale(failure, sinceCheck: record.sinceCheck))
+    }
+
+    private func health(of config: ProxyCacheConfig) async throws -> UpstreamHealth {
+        try await upstreams.condition(of: config.upstream.baseURL).health
     }
 
     private func fetch(
         _ reference: Reference,
         _ repository: RepositoryName,
-        _ organization: Organization
-    ) async throws -> ManifestFetched {
-        try await desk.fetch(
-            ManifestFetch(organization: organization.id, repository: repository, reference: reference)
+        _ organization: Organization,
+        _ config: ProxyCacheConfig
+    ) -> ManifestFetch {
+        ManifestFetch(
+            organization: organization.id,
+            config: config,
+            repository: repository,
+            reference: reference
         )
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Jobs
 import Metadata
 package import Models
 package import Postgres
@@ -12,7 +13,7 @@ package struct OrganizationDirectory: Sendable {
 
     package init(client: PostgresClient, hub: ChangeHub) {
         self.client = client
-        hub.onOrganizationChange { [cache] name in
+        hub.onChange(of: .organizations) { [cache] name in
             if let name, let name = OrganizationName(rawValue: name) { cache.remove(name) } else { cache.removeAll() }
         }
     }

@@ -6,10 +6,13 @@ import Models
 
 /// The one place where upstream's answers and the transport's errors become causes.
 extension FetchFailure {
+    /// Whether a status speaks of the registry's condition, not of what was asked for.
+    static func isOutage(_ status: Int) -> Bool { status == 429 || status >= 500 && status != 501 }
+
     /// An answer whose status isn't the one hoped for.
     static func status(
         _ head: HTTPTransportHead,
-        asking repository: UpstreamRepository,
+        asking repository: some CustomStringConvertible,
         for what: String
     ) -> FetchFailure {
         let cause: Cause
@@ -32,7 +35,7 @@ extension FetchFailure {
     /// A request that got no answer, or not all of it.
     static func transport(
         _ error: HTTPTransportError,
-        asking repository: UpstreamRepository,
+        asking repository: some CustomStringConvertible,
         for what: String
     ) -> FetchFailure {
         let cause: Cause =

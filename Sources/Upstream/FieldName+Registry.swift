@@ -4,6 +4,8 @@ import HTTPTypes
 
 extension HTTPField.Name {
     static let dockerContentDigest = Self(name: "Docker-Content-Digest")
+    static let rateLimitLimit = Self(name: "RateLimit-Limit")
+    static let rateLimitRemaining = Self(name: "RateLimit-Remaining")
 }
 
 private extension HTTPField.Name {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import HTTPTypes
+import Models
 
 /// `Retry-After`: seconds or an HTTP date (RFC 9110 section 10.2.3).
 enum RetryAfter {
@@ -17,5 +19,12 @@ enum RetryAfter {
         formatter.dateFormat = "EEE, dd MMM yyyy HH:mm:ss 'GMT'"
         guard let date = formatter.date(from: value) else { return nil }
         return min(max(0, Int(date.timeIntervalSince(now).rounded(.up))), maximumSeconds)
+    }
+}
+
+extension RateLimit {
+    /// What a response's header says of the limit, in the words of Docker Hub and the IETF draft.
+    init?(_ headers: HTTPFields) {
+        self.init(limit: headers[.rateLimitLimit], remaining: headers[.rateLimitRemaining])
     }
 }

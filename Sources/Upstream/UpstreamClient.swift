@@ -30,15 +30,22 @@ package struct UpstreamClient: Sendable {
     private let blobTransports: [HTTPTransport]
     private let deadlines: Deadlines
     private let authorizer: UpstreamAuthorizer
+    private let governor: any UpstreamGovernor
 
     /// - Parameters:
     ///   - api: for manifests and tokens, which must not wait behind blobs
     ///   - blobTransports: one or more; blobs are spread over them by digest
-    package init(api: HTTPTransport, blobTransports: [HTTPTransport], deadlines: Deadlines = .init()) {
+    package init(
+        api: HTTPTransport,
+        blobTransports: [HTTPTransport],
+        governor: any UpstreamGovernor,
+        deadlines: Deadlines = .init()
+    ) {
         precondition(!blobTransports.isEmpty, "blobs need a transport")
         self.api = api
         self.blobTransports = blobTransports
         self.deadlines = deadlines
+        self.governor = governor
         self.authorizer = UpstreamAuthorizer(transport: api, deadlines: deadlines)
     }
 
@@ -72,8 +79,24 @@ package struct UpstreamClient: Sendable {
                 claimedDigest: response.head.headers[.dockerContentDigest].flatMap(Digest.init(rawValue:))
             )
         } catch let error as HTTPTransportError {
-            throw FetchFailure.transport(error, asking: repository, for: "manifest \(reference)")
+            let failure = FetchFailure.transport(error, asking: repository, for: "manifest \(reference)")
+            await governor.failed(repository.address.baseURL, failure, isProbe: false)
+            throw failure
         }
+    }
+
+    /// Asks whether the registry answers at all, whatever the governor thinks of it.
+    /// - Throws: ``FetchFailure``; a challenge is an answer.
+    package func probe(_ baseURL: String) async throws {
+        var request = HTTPTransportRequest(url: baseURL + "/v2/")
+        deadlines.apply(to: &request, isSmall: true)
+        let head: HTTPTransportHead
+        do {
+            head = try await api.send(request).head
+        } catch let error as HTTPTransportError {
+            throw FetchFailure.transport(error, asking: baseURL, for: "/v2/")
+        }
+        if FetchFailure.isOutage(head.status) { throw FetchFailure.status(head, asking: baseURL, for: "/v2/") }
     }
 
     /// Streams a blob, from an offset if given, into the sink; returns after the last byte.
@@ -129,12 +152,25 @@ package struct UpstreamClient: Sendable {
         request.headers[.authorization] = try await authorizer.authorization(for: repository)
         var hops = 0
         var isRenewed = false
+        let baseURL = repository.address.baseURL
         while true {
+            // What the registry redirects to is no measure of the registry.
+            let isRegistry = Redirect.isSameOrigin(request.url, original.url)
             let (response, head): (Response, HTTPTransportHead)
+            if isRegistry { try await governor.admit(baseURL) }
             do {
                 (response, head) = try await send(request)
             } catch let error as HTTPTransportError {
-                throw FetchFailure.transport(error, asking: repository, for: what)
+                let failure = FetchFailure.transport(error, asking: repository, for: what)
+                if isRegistry { await governor.failed(baseURL, failure, isProbe: false) }
+                throw failure
+            }
+            if isRegistry {
+                if FetchFailure.isOutage(head.status) {
+                    await governor.failed(baseURL, .status(head, asking: repository, for: what), isProbe: false)
+                } else {
+                    await governor.answered(baseURL, RateLimit(head.headers))
+                }
             }
             if Redirect.statuses.contains(head.status) {
                 hops += 1
@@ -145,7 +181,7 @@ package struct UpstreamClient: Sendable {
                 continue
             }
             // A challenge of a host that we were redirected to is none of the registry's.
-            if head.status == 401, !isRenewed, Redirect.isSameOrigin(request.url, original.url) {
+            if head.status == 401, !isRenewed, isRegistry {
                 isRenewed = true
                 let rejected = request.headers[.authorization]
                 if let fresh = try await authorizer.renew(head, rejected: rejected, for: repository) {

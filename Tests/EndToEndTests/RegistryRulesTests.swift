@@ -177,7 +177,7 @@ extension HTTPField.Name {
     static let warning = field("Warning")
     static let link = field("Link")
 
-    private static func field(_ name: String) -> HTTPField.Name {
+    static func field(_ name: String) -> HTTPField.Name {
         guard let name = HTTPField.Name(name) else { preconditionFailure("\(name) is no field name") }
         return name
     }

@@ -92,7 +92,7 @@ struct DownloadBench {
             ),
             writer: writer,
             validator: validator,
-            upstream: UpstreamClient(api: transport, blobTransports: [transport]),
+            upstream: UpstreamClient(api: transport, blobTransports: [transport], governor: LenientGovernor()),
             logger: logger,
             remember: { [remembered] in remembered.append($0) }
         )

@@ -40,7 +40,12 @@ func withUpstream<Result: Sendable>(
     let logger = Logger(label: "upstream-tests")
     let transports = (0..<3).map { _ in HTTPTransport(configuration, logger: logger) }
     defer { for transport in transports { transport.shutdown() } }
-    let client = UpstreamClient(api: transports[0], blobTransports: Array(transports[1...]), deadlines: deadlines)
+    let client = UpstreamClient(
+        api: transports[0],
+        blobTransports: Array(transports[1...]),
+        governor: LenientGovernor(),
+        deadlines: deadlines
+    )
     return try await ScriptedUpstream.with { upstream in
         try await body(upstream, client, .sample(upstream.url))
     }

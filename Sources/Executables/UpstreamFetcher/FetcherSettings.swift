@@ -31,6 +31,12 @@ struct FetcherSettings {
         default: "60s",
         help: "without one byte from an upstream that is sending"
     )
+    private static let manifestTimeout = SettingKey(
+        "UPSTREAM_MANIFEST_TIMEOUT",
+        kind: .duration,
+        default: "60s",
+        help: "for one whole manifest, list or token; blobs may take as long as they move"
+    )
     private static let manifestSlots = SettingKey(
         "FETCHER_MANIFEST_SLOTS",
         kind: .int,
@@ -52,7 +58,7 @@ struct FetcherSettings {
 
     static let keys =
         SharedSettings.keys + [
-            allowedHosts, connectTimeout, responseTimeout, idleTimeout, manifestSlots, blobSlots, lease,
+            allowedHosts, connectTimeout, responseTimeout, idleTimeout, manifestTimeout, manifestSlots, blobSlots, lease,
         ]
 
     let database: String
@@ -78,6 +84,7 @@ struct FetcherSettings {
         deadlines.connect = try settings.duration(Self.connectTimeout)
         deadlines.firstByte = try settings.duration(Self.responseTimeout)
         deadlines.idle = try settings.duration(Self.idleTimeout)
+        deadlines.smallObject = try settings.duration(Self.manifestTimeout)
         fetcher.manifestSlots = try settings.int(Self.manifestSlots, in: 1...1_000)
         fetcher.blobSlots = try settings.int(Self.blobSlots, in: 1...1_000)
         fetcher.lease = try settings.duration(Self.lease)

@@ -27,6 +27,7 @@ struct UpstreamFetcher {
                 HTTPTransport(settings.transport, logger: runtime.logger)
             }
             defer { for transport in transports { transport.shutdown() } }
+            let governor = SharedGovernor(client: client, hub: hub, logger: runtime.logger)
             let fetcher = FetcherService(
                 settings.fetcher,
                 worker: "\(ProcessInfo.processInfo.hostName):\(ProcessInfo.processInfo.processIdentifier)",
@@ -35,8 +36,10 @@ struct UpstreamFetcher {
                 upstream: UpstreamClient(
                     api: transports[0],
                     blobTransports: Array(transports.dropFirst()),
+                    governor: governor,
                     deadlines: settings.deadlines
                 ),
+                governor: governor,
                 hub: hub,
                 logger: runtime.logger
             )

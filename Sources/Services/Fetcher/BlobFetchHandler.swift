@@ -72,7 +72,7 @@ package struct BlobFetchHandler: JobHandler {
         guard state.placement == nil else {
             return try await queue.complete(job.lease, result: Self.success(fetch), on: client)
         }
-        let repository = try await UpstreamRepository.find(
+        let (repository, _) = try await UpstreamRepository.find(
             organization: fetch.organization,
             repository: fetch.repository,
             organizations,

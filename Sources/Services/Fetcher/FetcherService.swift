@@ -27,6 +27,7 @@ package struct FetcherService: Service {
     private let processors: [JobProcessor]
     private let maintenance: JobMaintenance
     private let sweeper: PartialSweeper
+    private let prober: UpstreamProber
     private let hub: ChangeHub
     private let wakeUps: [(ChangeHub.Topic, WakeUp)]
 
@@ -37,6 +38,7 @@ package struct FetcherService: Service {
         client: PostgresClient,
         storage: any BlobStorage,
         upstream: UpstreamClient,
+        governor: any UpstreamGovernor,
         hub: ChangeHub,
         logger: Logger
     ) {
@@ -76,6 +78,7 @@ package struct FetcherService: Service {
         self.wakeUps = wakeUps
         self.hub = hub
         maintenance = JobMaintenance(client: client, notifier: notifier, logger: logger)
+        prober = UpstreamProber(client: client, upstream: upstream, governor: governor, logger: logger)
         sweeper = PartialSweeper(client: client, storage: storage, logger: logger)
     }
 
@@ -86,6 +89,7 @@ package struct FetcherService: Service {
             for processor in processors { group.addTask { try await processor.run() } }
             group.addTask { try await maintenance.run() }
             group.addTask { try await sweeper.run() }
+            group.addTask { try await prober.run() }
             try await group.waitForAll()
         }
     }

@@ -45,6 +45,9 @@ package struct ManifestFetchHandler: JobHandler {
                 ]
             )
             return .finished
+        } catch let failure as FetchFailure where failure.cause == .notFound {
+            // An answer like any other, which is good for a while.
+            return .complete(result: JSONText.encode(FetchVerdict<ManifestFetched>(failure: failure)))
         } catch let failure as FetchFailure {
             logger.warning(
                 "manifest not fetched",
@@ -61,7 +64,7 @@ package struct ManifestFetchHandler: JobHandler {
     }
 
     private func resolve(_ fetch: ManifestFetch, _ job: ClaimedJob) async throws -> ManifestFetched {
-        let repository = try await UpstreamRepository.find(
+        let (repository, config) = try await UpstreamRepository.find(
             organization: fetch.organization,
             repository: fetch.repository,
             organizations,
@@ -72,25 +75,26 @@ package struct ManifestFetchHandler: JobHandler {
                 tag,
                 repository: fetch.repository,
                 organization: fetch.organization,
+                scope: .latest,
                 on: client
             )
         else {
             // Nothing to compare with: one GET tells everything.
-            return try await fetchAndStore(fetch.reference, fetch, repository, job, tries: tries)
+            return try await fetchAndStore(fetch.reference, fetch, repository, config, job, tries: tries)
         }
         // A cached copy can stand in, so upstream gets one chance only.
         let current = try await upstream.head(fetch.reference, in: repository)
-        if current == known.digest, try await confirm(known, fetch, job) {
+        if current == known.digest, try await confirm(known, config, job) {
             return ManifestFetched(digest: known.digest, isNew: false)
         }
         // By the digest that HEAD told, so that a tag that moves meanwhile can't be half of one and half of the other.
         let reference = current.map(Reference.digest) ?? fetch.reference
-        return try await fetchAndStore(reference, fetch, repository, job, tries: 1)
+        return try await fetchAndStore(reference, fetch, repository, config, job, tries: 1)
     }
 
-    private func confirm(_ tag: TagRecord, _ fetch: ManifestFetch, _ job: ClaimedJob) async throws -> Bool {
+    private func confirm(_ tag: TagRecord, _ config: ProxyCacheConfig, _ job: ClaimedJob) async throws -> Bool {
         try await client.withTransaction { transaction in
-            guard try await tags.confirm(tag.id, on: transaction) else { return false }
+            guard try await tags.confirm(tag.id, expiration: config.expiration, on: transaction) else { return false }
             let result = FetchVerdict(success: ManifestFetched(digest: tag.digest, isNew: false))
             try await queue.complete(job.lease, result: JSONText.encode(result), on: transaction)
             return true
@@ -101,6 +105,7 @@ package struct ManifestFetchHandler: JobHandler {
         _ reference: Reference,
         _ fetch: ManifestFetch,
         _ repository: UpstreamRepository,
+        _ config: ProxyCacheConfig,
         _ job: ClaimedJob,
         tries: Int
     ) async throws -> ManifestFetched {
@@ -116,7 +121,13 @@ package struct ManifestFetchHandler: JobHandler {
                 on: transaction
             )
             if case .tag(let tag) = fetch.reference {
-                try await tags.point(tag, at: manifestID, repository: repositoryID, on: transaction)
+                try await tags.point(
+                    tag,
+                    at: manifestID,
+                    repository: repositoryID,
+                    expiration: config.expiration,
+                    on: transaction
+                )
             }
             let fetched = ManifestFetched(digest: digest, isNew: true)
             try await queue.complete(

@@ -7,25 +7,26 @@ import Postgres
 import Upstream
 
 extension UpstreamRepository {
-    /// Where an organization's repository comes from, by its configuration of this moment.
+    /// Where an organization's repository comes from, and the organization's configuration of this moment.
     /// - Throws: ``FetchFailure`` when the organization has no upstream (any more) or the name doesn't fit there.
     static func find(
         organization id: OrganizationID,
         repository: RepositoryName,
         _ organizations: OrganizationStore,
         on db: some Queryable
-    ) async throws -> UpstreamRepository {
+    ) async throws -> (UpstreamRepository, ProxyCacheConfig) {
         guard let organization = try await organizations.find(id, on: db), let config = organization.proxyCache else {
             throw FetchFailure(.notFound, "the organization proxies no upstream")
         }
         guard let name = config.upstream.upstreamName(of: repository) else {
             throw FetchFailure(.notFound, "\(config.upstream)/\(repository) is longer than a repository name can be")
         }
-        return UpstreamRepository(
+        let found = UpstreamRepository(
             address: config.upstream,
             name: name,
             organization: id,
             generation: config.generation
         )
+        return (found, config)
     }
 }

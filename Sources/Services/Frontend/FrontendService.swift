@@ -32,6 +32,7 @@ package struct FrontendService: Service {
     private let server: any Service
     private let desk: FetchDesk
     private let follower: BlobFollower
+    private let recorder: PullRecorder
 
     /// - Parameter onReady: called once the port listens, with its number
     package init(
@@ -50,6 +51,7 @@ package struct FrontendService: Service {
             deadline: configuration.manifestDeadline,
             logger: logger
         )
+        recorder = PullRecorder(client: client, logger: logger)
         var following = BlobFollower.Configuration()
         following.stallDeadline = configuration.stallDeadline
         follower = BlobFollower(
@@ -62,7 +64,14 @@ package struct FrontendService: Service {
         )
         let responder = RegistryResponder(
             organizations: OrganizationDirectory(client: client, hub: hub),
-            manifests: ManifestEndpoint(pull: ManifestPull(client: client, desk: desk)),
+            manifests: ManifestEndpoint(
+                pull: ManifestPull(
+                    client: client,
+                    desk: desk,
+                    upstreams: UpstreamDirectory(client: client, hub: hub),
+                    recorder: recorder
+                )
+            ),
             blobs: BlobEndpoint(
                 pull: BlobPull(client: client, storage: storage, logger: logger),
                 follower: follower,
@@ -79,6 +88,7 @@ package struct FrontendService: Service {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { try await desk.run() }
             group.addTask { try await follower.run() }
+            group.addTask { try await recorder.run() }
             try await server.run()
             group.cancelAll()
         }

@@ -16,6 +16,7 @@ package final class Deployment: Sendable {
     package let storage: TemporaryDirectory
     private let database: String
     private let environment: [String: String]
+    private let markers = Atomic(0)
     private let running = Mutex((frontends: [TestProcess](), fetchers: [TestProcess](), clients: [TestClient]()))
 
     /// Runs `body` against a deployment.
@@ -100,6 +101,7 @@ package final class Deployment: Sendable {
             "ENTREPOT_DB_URI": database,
             "ENTREPOT_BLOB_DIRECTORY": storage.path + "/storage",
             "ENTREPOT_LOG_FORMAT": "text",
+            "ENTREPOT_LOG_LEVEL": "debug",
             "ENTREPOT_FETCHER_LEASE": "2s",
             "ENTREPOT_DB_CONNECTION_POOLING_MAX": "8",
         ]
@@ -107,6 +109,64 @@ package final class Deployment: Sendable {
             Executables.path(program),
             environment: common.merging(settings) { $1 }.merging(environment) { $1 }
         )
+    }
+
+    /// Changes settings of an organization's proxy configuration, as an administrator does.
+    /// - Parameter assignment: of a column, such as `freshness_s = 60`
+    package func configure(_ organization: String, _ assignment: String) async throws {
+        try await client.query(
+            """
+            UPDATE proxy_cache_config SET \(unescaped: assignment), generation = generation + 1
+            WHERE organization_id = (SELECT id FROM organization WHERE name = \(organization))
+            """
+        )
+        try await announce(organization)
+    }
+
+    /// Points an organization at another upstream. What it has cached stays.
+    package func point(_ organization: String, at upstream: String) async throws {
+        try await OrganizationStore().proxy(
+            OrganizationName(organization),
+            from: UpstreamAddress(parsing: upstream),
+            on: client
+        )
+        try await announce(organization)
+    }
+
+    /// Forgets what was held against upstreams.
+    package func forgetFailures() async throws {
+        let urls = try await client.query("DELETE FROM upstream RETURNING base_url").decode(String.self)
+        for url in urls { try await client.query("SELECT pg_notify('entrepot_upstream', \(url))") }
+        try await heard()
+    }
+
+    /// Pulls, and waits until that pull is written down at the live tags of its name.
+    package func pullRecorded(
+        _ path: String,
+        by client: TestClient? = nil,
+        tag: String
+    ) async throws -> TestClient.Answer {
+        let start = try await self.client.query("SELECT clock_timestamp()::text").decodeFirst(String.self) ?? ""
+        let answer = try await (client ?? registry).get(path)
+        try await eventually("the pull is written down") {
+            let rows = try await self.client.query(
+                "SELECT 1 FROM tag WHERE name = \(tag) AND last_pulled_at > \(start)::timestamptz"
+            )
+            return !rows.isEmpty
+        }
+        return answer
+    }
+
+    /// Waits until every process has heard what was announced before.
+    package func heard() async throws {
+        let marker = "marker-\(markers.add(1, ordering: .relaxed).newValue)"
+        try await client.query("SELECT pg_notify('entrepot_organization', \(marker))")
+        for process in frontends + fetchers { try await process.line(containing: "item=\(marker)") }
+    }
+
+    private func announce(_ organization: String) async throws {
+        try await client.query("SELECT pg_notify('entrepot_organization', \(organization))")
+        try await heard()
     }
 
     /// Names of the files that are arriving.

@@ -13,6 +13,8 @@ package struct Fault: Sendable {
         case corrupt(at: Int64)
         /// Sends so many body bytes, then nothing until the gate opens.
         case stall(after: Int64, Gate)
+        /// Sends one body byte at a time, so far apart.
+        case drip(Duration)
         /// Waits for the gate before anything is sent.
         case hold(Gate)
         case redirect(String, status: Int)

@@ -19,6 +19,7 @@ struct UpstreamAnswer: Sendable {
     private var end: Int64?
     private var isReset = false
     private var stall: (after: Int64, gate: Gate)?
+    private var drip: Duration?
 
     init(status: Int, body: [UInt8]) {
         self.status = status
@@ -45,6 +46,7 @@ struct UpstreamAnswer: Sendable {
         case .truncate(let after, let reset): (end, isReset) = (after, reset)
         case .corrupt(let offset): corruptOffset = offset
         case .stall(let after, let gate): stall = (after, gate)
+        case .drip(let pause): drip = pause
         case .redirect(let url, let status):
             self = UpstreamAnswer(status: status, body: [])
             headers[.location] = url
@@ -68,7 +70,8 @@ struct UpstreamAnswer: Sendable {
         while sent < Int64(range.count) {
             if let stall, sent == stall.after { await stall.gate.pass() }
             if let end, sent >= end { try await cut(channel) }
-            var next = min(sent + 256 * 1024, Int64(range.count))
+            if let drip { try await Task.sleep(for: drip) }  // a slow server is what is being played
+            var next = min(sent + (drip == nil ? 256 * 1024 : 1), Int64(range.count))
             if let stall, sent < stall.after { next = min(next, stall.after) }
             if let end { next = min(next, end) }
             try await body.write(ByteBuffer(bytes: bytes(range.lowerBound + sent..<range.lowerBound + next)))

@@ -13,7 +13,7 @@ struct FetchFailureTests {
         var headers = HTTPFields()
         headers[.retryAfter] = retryAfter
         let head = HTTPTransportHead(status: status, headers: headers, httpVersion: "HTTP/1.1", peerAddress: nil)
-        return FetchFailure.status(head, asking: .sample(), for: "manifest latest")
+        return FetchFailure.status(head, asking: UpstreamRepository.sample(), for: "manifest latest")
     }
 
     @Test(
@@ -52,7 +52,7 @@ struct FetchFailureTests {
     )
     func errors(_ code: HTTPTransportError.Code, _ cause: FetchFailure.Cause) {
         let error = HTTPTransportError(code, "the reason")
-        let failure = FetchFailure.transport(error, asking: .sample(), for: "manifest latest")
+        let failure = FetchFailure.transport(error, asking: UpstreamRepository.sample(), for: "manifest latest")
         #expect(failure.cause == cause)
         #expect(failure.upstreamStatus == nil)
         #expect(failure.message.contains("registry.example/org/app"))

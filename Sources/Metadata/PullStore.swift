@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Models
+import OCI
+package import Postgres
+
+/// What pulls leave behind: last use, and the renewed expiration of tags.
+package struct PullStore: Sendable {
+    /// Arbitrary: batches that touch the same rows in another order would wait for each other in a circle.
+    private static let advisoryLock: Int64 = 0x656E_7472_746F_7563
+
+    package init() {}
+
+    /// Marks manifests as used: themselves, the indexes that list them, and the children that they list, as far as the
+    /// same repository has them. A pull by tag renews that tag; one by digest the tags of the manifest and of the indexes
+    /// that list it.
+    package func touch(_ touches: [PullTouch], on client: PostgresClient) async throws {
+        guard !touches.isEmpty else { return }
+        try await client.withTransaction { transaction in
+            try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.advisoryLock))")
+            try await touch(touches, on: transaction)
+        }
+    }
+
+    private func touch(_ touches: [PullTouch], on db: some Queryable) async throws {
+        try await db.query(
+            """
+            WITH pulled AS (
+                SELECT repository_id, manifest_id, nullif(tag, '') AS tag, is_renewing
+                FROM unnest(
+                    \(touches.map(\.repository.rawValue))::bigint[], \(touches.map(\.manifest.rawValue))::bigint[],
+                    \(touches.map { $0.tag?.rawValue ?? "" })::text[], \(touches.map(\.isRenewing))::boolean[]
+                ) AS p (repository_id, manifest_id, tag, is_renewing)
+            ), parents AS (
+                SELECT p.repository_id, c.parent_id AS manifest_id, p.tag, p.is_renewing
+                FROM pulled p
+                JOIN manifest m ON m.id = p.manifest_id
+                JOIN manifest_child c ON c.digest = m.digest
+            ), children AS (
+                SELECT p.repository_id, m.id AS manifest_id
+                FROM pulled p
+                JOIN manifest_child c ON c.parent_id = p.manifest_id
+                JOIN manifest m ON m.digest = c.digest
+            ), family AS (
+                SELECT repository_id, manifest_id FROM pulled
+                UNION SELECT repository_id, manifest_id FROM parents
+                UNION SELECT repository_id, manifest_id FROM children
+            ), used AS (
+                UPDATE repository_manifest rm SET last_pulled_at = now() FROM family f
+                WHERE rm.repository_id = f.repository_id AND rm.manifest_id = f.manifest_id
+            ), named AS (
+                SELECT t.id, bool_or(p.is_renewing) AS is_renewing
+                FROM (SELECT * FROM pulled UNION ALL SELECT * FROM parents WHERE tag IS NULL) p
+                JOIN tag t ON t.repository_id = p.repository_id AND t.manifest_id = p.manifest_id
+                    AND (p.tag IS NULL OR t.name = p.tag)
+                WHERE t.lifetime_end_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())
+                GROUP BY t.id
+            )
+            UPDATE tag t
+            SET last_pulled_at = now(),
+                expires_at = CASE WHEN n.is_renewing
+                    THEN now() + nullif(c.expiration_s, 0) * interval '1 second' ELSE t.expires_at END
+            FROM named n, repository r LEFT JOIN proxy_cache_config c ON c.organization_id = r.organization_id
+            WHERE t.id = n.id AND r.id = t.repository_id
+            """
+        )
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Jobs
+package import Logging
+import Metadata
+package import Models
+package import Postgres
+import ServiceLifecycle
+import Synchronization
+
+/// Gathers who pulled what and writes it down in batches, so that a pull costs no statement of its own.
+///
+/// What the last batch didn't take is lost with a killed process: a tag then expires as if that pull hadn't been.
+package final class PullRecorder: Service {
+    private static let interval: Duration = .seconds(1)
+    /// A batch is one statement; what is beyond waits for the next one.
+    private static let maximumBatch = 2_000
+    private static let maximumPending = 100_000
+
+    private let client: PostgresClient
+    private let logger: Logger
+    private let store = PullStore()
+    private let pending = Mutex<Set<PullTouch>>([])
+    private let stopping = WakeUp()
+
+    package init(client: PostgresClient, logger: Logger) {
+        self.client = client
+        self.logger = logger
+    }
+
+    package func record(_ touch: PullTouch) {
+        pending.withLock { pending in
+            // A database that is away for long must not cost memory without end; pulls repeat themselves.
+            if pending.count < Self.maximumPending { pending.insert(touch) }
+        }
+    }
+
+    /// Writes until shutdown, and once more then.
+    package func run() async throws {
+        await withGracefulShutdownHandler {
+            await cancelWhenGracefulShutdown { [self] in
+                while !Task.isCancelled {
+                    await stopping.wait(atMost: Self.interval)
+                    await flush()
+                }
+            }
+        } onGracefulShutdown: { [stopping] in
+            stopping.wake()
+        }
+        // The last pulls are written even so.
+        await Task { await flush() }.value
+    }
+
+    /// Writes what is pending, batch by batch.
+    package func flush() async {
+        while true {
+            let batch = pending.withLock { pending in
+                let batch = Array(pending.prefix(Self.maximumBatch))
+                pending.subtract(batch)
+                return batch
+            }
+            guard !batch.isEmpty else { return }
+            do {
+                try await store.touch(batch, on: client)
+            } catch is CancellationError {
+                return pending.withLock { $0.formUnion(batch) }
+            } catch {
+                logger.warning("pulls not recorded yet", metadata: ["count": "\(batch.count)", "error": "\(error)"])
+                return pending.withLock { $0.formUnion(batch) }
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logging
+import Metadata
+import Models
+import Postgres
+import ServiceLifecycle
+import Upstream
+
+/// Asks upstreams that are left alone whether they answer again, so that it isn't a client who finds out. Any number may
+/// run; each probe goes to one.
+struct UpstreamProber: Service {
+    private static let interval: Duration = .milliseconds(500)
+
+    let client: PostgresClient
+    let upstream: UpstreamClient
+    let governor: any UpstreamGovernor
+    let logger: Logger
+    private let store = UpstreamStore()
+
+    init(client: PostgresClient, upstream: UpstreamClient, governor: any UpstreamGovernor, logger: Logger) {
+        self.client = client
+        self.upstream = upstream
+        self.governor = governor
+        self.logger = logger
+    }
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                do {
+                    let due = try await store.takeDueProbes(on: client)
+                    await withDiscardingTaskGroup { group in
+                        for baseURL in due { group.addTask { await probe(baseURL) } }
+                    }
+                } catch is CancellationError {
+                    return
+                } catch {
+                    logger.warning("upstreams not probed", metadata: ["error": "\(error)"])
+                }
+                do { try await Task.sleep(for: Self.interval) } catch { return }
+            }
+        }
+    }
+
+    private func probe(_ baseURL: String) async {
+        do {
+            try await upstream.probe(baseURL)
+            await governor.answered(baseURL, nil)
+            logger.notice("upstream answers again", metadata: ["upstream": "\(baseURL)"])
+        } catch let failure as FetchFailure {
+            if CircuitRules.counts(failure) { return await governor.failed(baseURL, failure, isProbe: true) }
+            // Nothing that the breaker is for: who asks next is told the cause.
+            await governor.answered(baseURL, nil)
+        } catch {
+            // Cancelled by a shutdown: the next probe is due when this one's time is up.
+            logger.debug("probe given up", metadata: ["upstream": "\(baseURL)", "error": "\(error)"])
+        }
+    }
+}
