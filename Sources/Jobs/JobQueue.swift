@@ -35,8 +35,9 @@ package struct JobQueue: Sendable {
         return JobID(rawValue: id)
     }
 
-    /// Takes up to `limit` jobs. Smallest priority first; among equals those of the organization that has the fewest
-    /// running, so that one organization's thousand jobs don't hold up another's one.
+    /// Takes up to `limit` jobs of the kinds that the worker handles; others may belong to a newer program. Smallest
+    /// priority first; among equals those of the organization that has the fewest running, so that one organization's
+    /// thousand jobs don't hold up another's one.
     package func claim(
         _ queue: JobQueueName,
         kinds: [JobKind],
@@ -55,7 +56,8 @@ package struct JobQueue: Sendable {
             ), picked AS MATERIALIZED (
                 SELECT job.id
                 FROM job LEFT JOIN busy ON busy.organization_id = job.organization_id
-                WHERE queue = \(queue.rawValue) AND state IN ('available', 'retryable') AND scheduled_at <= now()
+                WHERE queue = \(queue.rawValue) AND kind = ANY(\(kinds.map(\.rawValue))::text[])
+                    AND state IN ('available', 'retryable') AND scheduled_at <= now()
                 ORDER BY priority, coalesce(busy.running, 0), scheduled_at, id
                 LIMIT \(limit)
                 FOR UPDATE OF job SKIP LOCKED
@@ -162,8 +164,8 @@ package struct JobQueue: Sendable {
         )
     }
 
-    /// Takes jobs from workers that fell silent. They may be claimed again at once, but a job that has lapsed
-    /// ``maximumLapses`` times, or has no attempt left, is discarded with `lapsedResult` for those who wait.
+    /// Takes jobs from workers that fell silent. They may be claimed again at once, and the attempt doesn't count, but a
+    /// job that has lapsed ``maximumLapses`` times in a row is discarded with `lapsedResult` for those who wait.
     package func rescue(lapsedResult: String, on db: some Queryable) async throws -> [RescuedJob] {
         try await db.query(
             """

@@ -51,7 +51,8 @@ package final class WakeUp: Sendable {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isDone = state.withLock { state in
-                    if state.isSet || Task.isCancelled {
+                    if Task.isCancelled { return true }  // the hint is for one who still waits
+                    if state.isSet {
                         state.isSet = false
                         return true
                     }

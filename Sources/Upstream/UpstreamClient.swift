@@ -95,8 +95,12 @@ package struct UpstreamClient: Sendable {
         deadlines.apply(to: &request, isSmall: false)
         let gate = BlobGate(what: "blob \(digest)", repository: repository, start: start, sink: sink)
         let head = try await follow(request, in: repository, for: "blob \(digest)") { request in
-            let head = try await transport.receive(request, into: gate)
-            return (head, head)
+            do {
+                let head = try await transport.receive(request, into: gate)
+                return (head, head)
+            } catch let unwanted as BlobGate.Unwanted {
+                return (unwanted.head, unwanted.head)
+            }
         }
         guard head.status == 200 || head.status == 206 else {
             throw FetchFailure.status(head, asking: repository, for: "blob \(digest)")

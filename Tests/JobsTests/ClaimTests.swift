@@ -22,7 +22,10 @@ struct ClaimTests {
                 #expect(row.worker == "fetcher-1")
             }
             let leases = try await test.count(
-                "SELECT count(*) FROM job WHERE lease_expires_at BETWEEN now() + interval '500 s' AND now() + interval '600 s'"
+                """
+                SELECT count(*) FROM job
+                WHERE lease_expires_at BETWEEN now() + interval '500 s' AND now() + interval '600 s'
+                """
             )
             #expect(leases == 2)
             #expect(try await test.claim().isEmpty, "nothing is left")

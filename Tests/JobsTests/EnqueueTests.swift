@@ -125,7 +125,9 @@ struct EnqueueTests {
             try await test.queue.complete(job.lease, result: #"{"a":1}"#, on: test.client)
             let waiting = try await test.enqueue("waiting")
             let asked = [waiting, JobID(rawValue: -1), done]
-            let found = try await test.queue.statuses(of: asked, on: test.client).sorted { $0.id.rawValue < $1.id.rawValue }
+            let found = try await test.queue.statuses(of: asked, on: test.client).sorted {
+                $0.id.rawValue < $1.id.rawValue
+            }
             #expect(found.map(\.id) == [done, waiting])
             #expect(found.map(\.state) == [.completed, .available])
             #expect(found.map(\.state.isFinal) == [true, false])

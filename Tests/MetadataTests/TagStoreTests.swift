@@ -10,7 +10,8 @@ import Testing
 @Suite("Tags", .timeLimit(.minutes(2)))
 struct TagStoreTests {
     /// The tag's lifetimes, oldest first: digest and whether it is the live one.
-    private func history(_ tag: String, in repository: RepositoryID, _ stores: Stores) async throws -> [(String, Bool)] {
+    private func history(_ tag: String, in repository: RepositoryID, _ stores: Stores) async throws -> [(String, Bool)]
+    {
         try await stores.client.query(
             """
             SELECT m.digest, t.lifetime_end_at IS NULL FROM tag t JOIN manifest m ON m.id = t.manifest_id

@@ -94,7 +94,14 @@ struct PullBench: Sendable {
     func claim(_ queueName: JobQueueName = .blobs) async throws -> ClaimedJob {
         var claimed: [ClaimedJob] = []
         try await eventually("a job is queued for \(queueName)") {
-            claimed = try await queue.claim(queueName, limit: 1, worker: "test", lease: .seconds(60), on: client)
+            claimed = try await queue.claim(
+                queueName,
+                kinds: [.blobFetch, .manifestFetch],
+                limit: 1,
+                worker: "test",
+                lease: .seconds(60),
+                on: client
+            )
             return !claimed.isEmpty
         }
         return try #require(claimed.first)
