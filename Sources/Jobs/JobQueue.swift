@@ -68,21 +68,22 @@ package struct JobQueue: Sendable {
         let isLimited = try await client.query("SELECT EXISTS (SELECT 1 FROM upstream WHERE max_connections > 0)")
             .decodeFirst(Bool.self)
         guard isLimited == true else {
-            return try await take(queue, kinds, limit, worker, lease, on: client)
+            return try await take(queue, kinds: kinds, limit: limit, worker: worker, lease: lease, on: client)
         }
         // Two claims at once would each count without the other's.
         return try await client.withTransaction { transaction in
             try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.claimLock))")
-            return try await take(queue, kinds, limit, worker, lease, on: transaction)
+            return try await take(queue, kinds: kinds, limit: limit, worker: worker, lease: lease, on: transaction)
         }
     }
 
-    private func take(
+    /// A claim whose transaction is the caller's.
+    func take(
         _ queue: JobQueueName,
-        _ kinds: [JobKind],
-        _ limit: Int,
-        _ worker: String,
-        _ lease: Duration,
+        kinds: [JobKind],
+        limit: Int,
+        worker: String,
+        lease: Duration,
         on db: some Queryable
     ) async throws -> [ClaimedJob] {
         // The locking SELECT sits in a MATERIALIZED CTE: inlined, the planner may run it more than once and lock more

@@ -79,8 +79,6 @@ package struct OrganizationStore: Sendable {
         )
         var config: ProxyCacheConfig?
         if let registry, let insecure, let freshness, let expiration, let onDelete, let generation {
-            // An expiration of 0 is none at all, and staleness follows it unless it has a value of its own.
-            let lifetime: Duration? = expiration == 0 ? nil : .seconds(expiration)
             config = ProxyCacheConfig(
                 upstream: UpstreamAddress(
                     registry: registry,
@@ -88,8 +86,9 @@ package struct OrganizationStore: Sendable {
                     isInsecure: insecure
                 ),
                 freshness: .seconds(freshness),
-                expiration: lifetime,
-                staleness: staleness.map { .seconds($0) } ?? lifetime,
+                // 0 is none at all.
+                expiration: expiration == 0 ? nil : .seconds(expiration),
+                staleness: staleness.map { .seconds($0) },
                 onUpstreamDelete: try parsed(onDelete, "on_upstream_delete"),
                 generation: generation
             )

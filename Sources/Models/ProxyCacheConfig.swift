@@ -21,18 +21,19 @@ package struct ProxyCacheConfig: Hashable, Sendable {
     /// Grows with every change of the configuration; part of the key of whatever was derived from it.
     package let generation: Int64
 
+    /// - Parameter staleness: the expiration unless it is given
     package init(
         upstream: UpstreamAddress,
         freshness: Duration = .zero,
         expiration: Duration? = .seconds(86_400),
-        staleness: Duration? = .seconds(86_400),
+        staleness: Duration? = nil,
         onUpstreamDelete: UpstreamDeletePolicy = .serve,
         generation: Int64 = 1
     ) {
         self.upstream = upstream
         self.freshness = freshness
         self.expiration = expiration
-        self.staleness = staleness
+        self.staleness = staleness ?? expiration
         self.onUpstreamDelete = onUpstreamDelete
         self.generation = generation
     }

@@ -53,14 +53,13 @@ package final class BlobFollower: Service {
         (follows, submit) = AsyncStream.makeStream()
     }
 
+    /// Runs until cancelled. A graceful shutdown doesn't end it: clients that are being served need it to the end.
     package func run() async throws {
-        await cancelWhenGracefulShutdown { [self] in
-            await withDiscardingTaskGroup { group in
-                for await follow in follows {
-                    group.addTask { [self] in await drive(follow) }
-                }
-                group.cancelAll()
+        await withDiscardingTaskGroup { group in
+            for await follow in follows {
+                group.addTask { [self] in await drive(follow) }
             }
+            group.cancelAll()
         }
     }
 
@@ -127,13 +126,24 @@ package final class BlobFollower: Service {
             try Task.checkCancellation()
             let state = try await look(follow, job)
             if let placement = state?.placement {
-                follow.present(try storage.open(placement))
-                return
+                guard let object = try await open(placement) else { throw AskAgain() }
+                return follow.present(object)
             }
             if let partial = state?.partial, partial.generation != tail?.generation {
                 tail = try storage.openPartial(follow.fetch.digest, partial.generation).map { (partial.generation, $0) }
             }
             if try await self.tail(tail?.reader, follow, wakeUp) { return }
+        }
+    }
+
+    /// Nil when the object isn't what its row says, which is corrected.
+    private func open(_ placement: BlobPlacement) async throws -> (any BlobReader)? {
+        do {
+            return try storage.open(placement)
+        } catch let error as BlobStorageError where error.code == .missing || error.code == .damaged {
+            logger.error("stored blob is lost", metadata: ["digest": "\(placement.digest)", "error": "\(error)"])
+            try await blobs.unplace(placement, on: client)
+            return nil
         }
     }
 

@@ -65,7 +65,9 @@ package final class ChangeHub: Service {
     }
 
     private func wakeAll() {
-        let (wakeUps, callbacks) = state.withLock { ($0.wakeUps.values.flatMap(\.values), $0.callbacks.values.flatMap { $0 }) }
+        let (wakeUps, callbacks) = state.withLock {
+            ($0.wakeUps.values.flatMap(\.values), $0.callbacks.values.flatMap { $0 })
+        }
         for wakeUp in wakeUps { wakeUp.wake() }
         for callback in callbacks { callback(nil) }
     }

@@ -40,14 +40,13 @@ package final class FetchDesk: Service {
         (asks, submit) = AsyncStream.makeStream()
     }
 
+    /// Runs until cancelled. A graceful shutdown doesn't end it: clients that are being served need it to the end.
     package func run() async throws {
-        await cancelWhenGracefulShutdown { [self] in
-            await withDiscardingTaskGroup { group in
-                for await ask in asks {
-                    group.addTask { [self] in await perform(ask) }
-                }
-                group.cancelAll()
+        await withDiscardingTaskGroup { group in
+            for await ask in asks {
+                group.addTask { [self] in await perform(ask) }
             }
+            group.cancelAll()
         }
     }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Jobs
 package import Logging
 import Metadata
 package import Models
@@ -21,7 +20,6 @@ package final class PullRecorder: Service {
     private let logger: Logger
     private let store = PullStore()
     private let pending = Mutex<Set<PullTouch>>([])
-    private let stopping = WakeUp()
 
     package init(client: PostgresClient, logger: Logger) {
         self.client = client
@@ -35,19 +33,13 @@ package final class PullRecorder: Service {
         }
     }
 
-    /// Writes until shutdown, and once more then.
+    /// Writes until cancelled, and once more then; a graceful shutdown has pulls to the end.
     package func run() async throws {
-        await withGracefulShutdownHandler {
-            await cancelWhenGracefulShutdown { [self] in
-                while !Task.isCancelled {
-                    await stopping.wait(atMost: Self.interval)
-                    await flush()
-                }
-            }
-        } onGracefulShutdown: { [stopping] in
-            stopping.wake()
+        while !Task.isCancelled {
+            do { try await Task.sleep(for: Self.interval) } catch { break }
+            await flush()
         }
-        // The last pulls are written even so.
+        // Shielded from the cancellation: what was pulled last is written, too.
         await Task { await flush() }.value
     }
 

@@ -37,14 +37,19 @@ package protocol BlobSink: AnyObject, Sendable {
 
 /// Lets through to the sink what is the blob, and swallows what isn't (redirects, challenges, error pages).
 final class BlobGate: ResponseSink {
+    /// Ends a response that isn't the blob and goes on too long; its head is all that matters of it.
+    struct Unwanted: Error {
+        let head: HTTPTransportHead
+    }
+
     private static let maximumSwallowedBytes = 64 * 1024
 
     private let what: String
     private let repository: UpstreamRepository
     private let start: BlobStart
     private let sink: any BlobSink
-    /// Bytes swallowed of the current response; nil while the sink gets them.
-    private let swallowed = Mutex<Int?>(nil)
+    /// The current response and how much of it was swallowed; nil while the sink gets it.
+    private let swallowed = Mutex<(head: HTTPTransportHead, bytes: Int)?>(nil)
 
     init(what: String, repository: UpstreamRepository, start: BlobStart, sink: any BlobSink) {
         self.what = what
@@ -68,17 +73,15 @@ final class BlobGate: ResponseSink {
                 BlobTransfer(offset: range.first, totalBytes: range.total, validator: Self.strongTag(head))
             )
         default:
-            swallowed.withLock { $0 = 0 }
+            swallowed.withLock { $0 = (head, 0) }
         }
     }
 
     func write(_ bytes: UnsafeRawBufferPointer) throws {
         let isSwallowed = try swallowed.withLock { swallowed in
-            guard let count = swallowed else { return false }
-            guard count + bytes.count <= Self.maximumSwallowedBytes else {
-                throw FetchFailure(.upstreamError, "\(repository): \(what): the answer that isn't the blob has no end")
-            }
-            swallowed = count + bytes.count
+            guard let (head, count) = swallowed else { return false }
+            guard count + bytes.count <= Self.maximumSwallowedBytes else { throw Unwanted(head: head) }
+            swallowed = (head, count + bytes.count)
             return true
         }
         if !isSwallowed { try sink.write(bytes) }

@@ -12,7 +12,9 @@ enum RetryAfter {
     static func seconds(_ value: String) -> Int? { seconds(value, now: Date()) }
 
     static func seconds(_ value: String, now: Date) -> Int? {
-        if let seconds = Int(value) { return seconds < 0 ? nil : min(seconds, maximumSeconds) }
+        if !value.isEmpty, value.utf8.allSatisfy({ (0x30...0x39).contains($0) }) {
+            return min(Int(value) ?? maximumSeconds, maximumSeconds)  // more than an Int holds is more than a day
+        }
         let formatter = DateFormatter()
         formatter.locale = Locale(identifier: "en_US_POSIX")
         formatter.timeZone = TimeZone(secondsFromGMT: 0)

@@ -90,7 +90,7 @@ actor UpstreamAuthorizer {
         do {
             let response = try await transport.send(request)
             guard response.head.status == 200 else {
-                throw FetchFailure.status(response.head, asking: repository, for: what)
+                throw Self.refusal(FetchFailure.status(response.head, asking: repository, for: what))
             }
             reply = try await response.collect(upTo: Self.maximumReplyBytes)
         } catch let error as HTTPTransportError {
@@ -108,6 +108,17 @@ actor UpstreamAuthorizer {
         }
         let lifetime = decoded.expires_in.map { Duration.seconds(min(max($0, 0), 86_400)) } ?? Self.defaultLifetime
         return Token(value: value, expiry: clock.now + min(lifetime, Self.maximumLifetime) - Self.skew)
+    }
+
+    /// A token server that isn't found says nothing about the image.
+    private static func refusal(_ failure: FetchFailure) -> FetchFailure {
+        guard failure.cause == .notFound else { return failure }
+        return FetchFailure(
+            .upstreamError,
+            failure.message,
+            retryAfterSeconds: failure.retryAfterSeconds,
+            upstreamStatus: failure.upstreamStatus
+        )
     }
 
     private func place(of repository: UpstreamRepository) -> Place {

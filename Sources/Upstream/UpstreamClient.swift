@@ -118,8 +118,12 @@ package struct UpstreamClient: Sendable {
         deadlines.apply(to: &request, isSmall: false)
         let gate = BlobGate(what: "blob \(digest)", repository: repository, start: start, sink: sink)
         let head = try await follow(request, in: repository, for: "blob \(digest)") { request in
-            let head = try await transport.receive(request, into: gate)
-            return (head, head)
+            do {
+                let head = try await transport.receive(request, into: gate)
+                return (head, head)
+            } catch let unwanted as BlobGate.Unwanted {
+                return (unwanted.head, unwanted.head)
+            }
         }
         guard head.status == 200 || head.status == 206 else {
             throw FetchFailure.status(head, asking: repository, for: "blob \(digest)")
@@ -162,7 +166,10 @@ package struct UpstreamClient: Sendable {
                 (response, head) = try await send(request)
             } catch let error as HTTPTransportError {
                 let failure = FetchFailure.transport(error, asking: repository, for: what)
-                if isRegistry { await governor.failed(baseURL, failure, isProbe: false) }
+                // A body that broke off was an answer: big ones break where the registry is in good health.
+                if isRegistry, error.code != .truncated, error.code != .idleTimeout {
+                    await governor.failed(baseURL, failure, isProbe: false)
+                }
                 throw failure
             }
             if isRegistry {

@@ -102,7 +102,9 @@ import Testing
         }
     }
 
-    @Test("a name that upstream hasn't is asked for once per half minute, however often it is typed, over all frontends")
+    @Test(
+        "a name that upstream hasn't is asked for once per half minute, however often it is typed, over all frontends"
+    )
     func negativeAnswers() async throws {
         try await Self.withUpstream { upstream, deployment in
             for number in 0..<20 {

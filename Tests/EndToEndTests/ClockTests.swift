@@ -127,7 +127,9 @@ import Testing
             let index = ImageFixture.index([Self.old, Self.new])
             upstream.add(index, to: "a/b", tag: "multi")
             _ = try await deployment.pullRecorded("/v2/up/a/b/manifests/multi", tag: "multi")
-            try await deployment.client.query("UPDATE tag SET last_pulled_at = NULL, expires_at = now() + interval '9 s'")
+            try await deployment.client.query(
+                "UPDATE tag SET last_pulled_at = NULL, expires_at = now() + interval '9 s'"
+            )
             _ = try await deployment.pullRecorded("/v2/up/a/b/manifests/\(Self.old.digest)", tag: "multi")
             let expiry = try await deployment.client.query(
                 "SELECT extract(epoch FROM expires_at - now())::float8 FROM tag WHERE name = 'multi'"

@@ -89,12 +89,13 @@ import Testing
     @Test("each failure with each state of the cache", arguments: Failure.all)
     func matrix(_ failure: Failure) async throws {
         try await ScriptedUpstream.with { upstream in
-            upstream.add(Self.image, to: "a/b", tag: "t")
+            for tag in ["t", "other"] { upstream.add(Self.image, to: "a/b", tag: tag) }
             let quick = [
                 "ENTREPOT_UPSTREAM_CONNECT_TIMEOUT": "300ms", "ENTREPOT_UPSTREAM_RESPONSE_TIMEOUT": "300ms",
                 "ENTREPOT_UPSTREAM_IDLE_TIMEOUT": "300ms", "ENTREPOT_UPSTREAM_MANIFEST_TIMEOUT": "900ms",
             ]
-            try await Deployment.with(["up=\(upstream.url)"], frontends: 2, fetchers: 2, environment: quick) { deployment in
+            try await Deployment.with(["up=\(upstream.url)"], frontends: 2, fetchers: 2, environment: quick) {
+                deployment in
                 expectServed(try await deployment.pullRecorded(Self.path, tag: "t"), Self.image.bytes)
                 try await breaking(failure, upstream, deployment) {
                     try await fresh(deployment, upstream)
@@ -202,7 +203,7 @@ import Testing
             try await deployment.point("up", at: "https://127.0.0.1:\(server.port)")
             try await body()
         case .blackhole:
-            let blackhole = try Blackhole()
+            let blackhole = try BlackHole()
             try await deployment.point("up", at: "http://127.0.0.1:\(blackhole.port)")
             try await body()
         }

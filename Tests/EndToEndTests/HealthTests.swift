@@ -16,33 +16,58 @@ struct HealthTests {
         return TestClient("http://127.0.0.1:\(port)")
     }
 
-    @Test("a frontend that was told to end isn't ready any more, stays alive, and sends its clients all they asked for")
-    func draining() async throws {
-        let image = ImageFixture.single(seed: 11, size: 400_000)
-        let layer = try #require(image.blobs.last)
+    private static let image = ImageFixture.single(seed: 11, size: 400_000)
+    private let layer: ImageFixture.Blob
+
+    init() throws { layer = try #require(Self.image.blobs.last) }
+
+    /// Runs a deployment whose logs tell where it tells its health, over an upstream that stops inside the layer.
+    private func withStalledLayer(_ body: (Deployment, Gate) async throws -> Void) async throws {
         let gate = Gate()
         try await ScriptedUpstream.with { upstream in
-            upstream.add(image, to: "app", tag: "1")
+            defer { gate.open() }  // or nothing ends when something fails
+            upstream.add(Self.image, to: "app", tag: "1")
             upstream.fault("GET /v2/app/blobs/\(layer.digest)", .stall(after: 200_000, gate))
             let environment = ["ENTREPOT_LOG_LEVEL": "debug"]
             try await Deployment.with(["cache=\(upstream.url)"], environment: environment) { deployment in
-                let frontend = try #require(deployment.frontends.first)
-                let health = try await health(of: frontend)
-                #expect(try await health.get("/readyz").status == 200)
                 #expect(try await deployment.registry.get("/v2/cache/app/manifests/1").status == 200)
-                let path = "/v2/cache/app/blobs/\(layer.digest)"
-                async let pull = deployment.registry.digest(path)
-                try await eventually("the pull is under way") { gate.arrivals == 1 }
-                frontend.kill(SIGTERM)
-                try await eventually("it isn't ready") { try await health.get("/readyz").status == 503 }
-                #expect(try await health.get("/readyz").text == "not ready: shutting down\n")
-                #expect(try await health.get("/livez").status == 200)
-                gate.open()
-                let got = try await pull
-                #expect(got.digest == layer.digest)
-                #expect(got.size == layer.size)
-                #expect(try await frontend.exitStatus() == 0)
+                try await body(deployment, gate)
             }
+        }
+    }
+
+    /// Tells a process to end while the layer is under way, sees it leave, and lets the layer arrive.
+    private func expectDrained(
+        _ process: TestProcess,
+        _ deployment: Deployment,
+        _ gate: Gate
+    ) async throws {
+        let health = try await health(of: process)
+        #expect(try await health.get("/readyz").status == 200)
+        async let pull = deployment.registry.digest("/v2/cache/app/blobs/\(layer.digest)")
+        try await eventually("the layer is under way") { gate.arrivals == 1 }
+        process.kill(SIGTERM)
+        try await eventually("\(process.name) isn't ready") { try await health.get("/readyz").status == 503 }
+        #expect(try await health.get("/readyz").text == "not ready: shutting down\n")
+        #expect(try await health.get("/livez").status == 200)
+        gate.open()
+        let got = try await pull
+        #expect(got.digest == layer.digest)
+        #expect(got.size == layer.size)
+        #expect(try await process.exitStatus() == 0)
+    }
+
+    @Test("a fetcher that was told to end isn't ready any more, is alive, and finishes what it has begun")
+    func drainingFetcher() async throws {
+        try await withStalledLayer { deployment, gate in
+            try await expectDrained(deployment.fetchers[0], deployment, gate)
+        }
+    }
+
+    @Test("a frontend that was told to end isn't ready any more, is alive, and sends its clients all they asked for")
+    func drainingFrontend() async throws {
+        try await withStalledLayer { deployment, gate in
+            try await expectDrained(deployment.frontends[0], deployment, gate)
         }
     }
 

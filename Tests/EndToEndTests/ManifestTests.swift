@@ -228,27 +228,6 @@ import Testing
         }
     }
 
-    @Test("true causes: 404 only for a true 404")
-    func causes() async throws {
-        let table: [(status: Int, expected: Int, code: String)] = [
-            (404, 404, "MANIFEST_UNKNOWN"), (401, 403, "DENIED"), (403, 403, "DENIED"), (429, 429, "TOOMANYREQUESTS"),
-            (500, 502, "UNAVAILABLE"), (502, 502, "UNAVAILABLE"), (504, 502, "UNAVAILABLE"),
-        ]
-        try await ScriptedUpstream.with { upstream in
-            for row in table {
-                upstream.fault("manifests/s\(row.status)", .answer(row.status, [.retryAfter: "7"], Array("no".utf8)))
-            }
-            try await Deployment.with(["up=\(upstream.url)"]) { deployment in
-                for row in table {
-                    let got = try await deployment.registry.get("/v2/up/a/b/manifests/s\(row.status)")
-                    #expect(got.status == row.expected && got.errorCode == row.code, "\(row): \(got.text)")
-                    if row.status == 429 { #expect(got.headers[.retryAfter] == "7") }
-                    #expect(got.text.contains(upstream.host), "the message names the upstream: \(got.text)")
-                }
-            }
-        }
-    }
-
     @Test("what isn't the manifest that was asked for is neither stored nor served")
     func badManifests() async throws {
         let image = Self.small

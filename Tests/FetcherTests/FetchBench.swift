@@ -33,6 +33,7 @@ struct FetchBench {
     func fetch(size: Int64? = nil) throws -> BlobFetch {
         BlobFetch(
             organization: OrganizationID(rawValue: 1),
+            upstream: ProxyCacheConfig.sample.upstream.baseURL,
             repository: try RepositoryName(Self.repository),
             digest: digest,
             sizeBytes: size ?? blob.size

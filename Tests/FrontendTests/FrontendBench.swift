@@ -95,6 +95,7 @@ struct FrontendBench {
         follower.join(
             BlobFetch(
                 organization: OrganizationID(rawValue: 1),
+                upstream: ProxyCacheConfig.sample.upstream.baseURL,
                 repository: try RepositoryName("team/app"),
                 digest: digest,
                 sizeBytes: blob.size

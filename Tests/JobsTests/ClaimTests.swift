@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Jobs
 import Models
 import OCI
 import Postgres
+import TestSupport
 import Testing
+
+@testable import Jobs
 
 @Suite("Claiming", .timeLimit(.minutes(2)))
 struct ClaimTests {
@@ -22,7 +24,10 @@ struct ClaimTests {
                 #expect(row.worker == "fetcher-1")
             }
             let leases = try await test.count(
-                "SELECT count(*) FROM job WHERE lease_expires_at BETWEEN now() + interval '500 s' AND now() + interval '600 s'"
+                """
+                SELECT count(*) FROM job
+                WHERE lease_expires_at BETWEEN now() + interval '500 s' AND now() + interval '600 s'
+                """
             )
             #expect(leases == 2)
             #expect(try await test.claim().isEmpty, "nothing is left")
@@ -75,6 +80,7 @@ struct ClaimTests {
             for number in 0..<4 { try await test.enqueue("v\(number)") }
             let blob = BlobFetch(
                 organization: test.organization,
+                upstream: ProxyCacheConfig.sample.upstream.baseURL,
                 repository: try RepositoryName("library/alpine"),
                 digest: Digest.of([1]),
                 sizeBytes: 1
@@ -115,7 +121,7 @@ struct ClaimTests {
         try await TestQueue.with { test in
             for number in 0..<4 { try await test.enqueue("v\(number)") }
             try await test.client.withTransaction { transaction in
-                let first = try await test.queue.claim(
+                let first = try await test.queue.take(
                     .manifests,
                     kinds: [.manifestFetch],
                     limit: 2,

@@ -4,6 +4,7 @@ import Jobs
 import Models
 import OCI
 import Postgres
+import TestSupport
 import Testing
 
 @Suite("Queueing", .timeLimit(.minutes(2)))
@@ -90,10 +91,21 @@ struct EnqueueTests {
             var blobs: Set<JobID> = []
             for organization in [test.organization, other] {
                 for reference in [Reference.tag(try TagName("v1")), .tag(try TagName("v2")), .digest(digest)] {
-                    let fetch = ManifestFetch(organization: organization, repository: repository, reference: reference)
+                    let fetch = ManifestFetch(
+                        organization: organization,
+                        config: .sample,
+                        repository: repository,
+                        reference: reference
+                    )
                     manifests.insert(try await test.queue.enqueue(fetch, on: test.client))
                 }
-                let fetch = BlobFetch(organization: organization, repository: repository, digest: digest, sizeBytes: 1)
+                let fetch = BlobFetch(
+                    organization: organization,
+                    upstream: ProxyCacheConfig.sample.upstream.baseURL,
+                    repository: repository,
+                    digest: digest,
+                    sizeBytes: 1
+                )
                 blobs.insert(try await test.queue.enqueue(fetch, on: test.client))
             }
             #expect(manifests.count == 6)
@@ -125,7 +137,9 @@ struct EnqueueTests {
             try await test.queue.complete(job.lease, result: #"{"a":1}"#, on: test.client)
             let waiting = try await test.enqueue("waiting")
             let asked = [waiting, JobID(rawValue: -1), done]
-            let found = try await test.queue.statuses(of: asked, on: test.client).sorted { $0.id.rawValue < $1.id.rawValue }
+            let found = try await test.queue.statuses(of: asked, on: test.client).sorted {
+                $0.id.rawValue < $1.id.rawValue
+            }
             #expect(found.map(\.id) == [done, waiting])
             #expect(found.map(\.state) == [.completed, .available])
             #expect(found.map(\.state.isFinal) == [true, false])

@@ -49,8 +49,10 @@ struct FailureTests {
             try await test.client.withTransaction { transaction in
                 try await test.queue.fail(job.lease, reason: "x", retryAfter: after, result: nil, on: transaction)
                 // Inside the transaction the time stands still.
-                let delay: Double? = try await transaction.query("SELECT extract(epoch FROM scheduled_at - now())::float8 FROM job")
-                    .decodeFirst(Double.self)
+                let delay: Double? = try await transaction.query(
+                    "SELECT extract(epoch FROM scheduled_at - now())::float8 FROM job"
+                )
+                .decodeFirst(Double.self)
                 #expect(delay == seconds)
             }
         }
@@ -195,8 +197,10 @@ struct FailureTests {
             #expect(try await clean(limit: 2) == 2)
             #expect(try await clean(limit: 2) == 1)
             #expect(try await clean(limit: 2) == 0)
-            let left = try await test.client.query("SELECT unique_key FROM job WHERE finalized_at IS NOT NULL ORDER BY 1")
-                .decode(String.self)
+            let left = try await test.client.query(
+                "SELECT unique_key FROM job WHERE finalized_at IS NOT NULL ORDER BY 1"
+            )
+            .decode(String.self)
             #expect(left == ["bad-old", "bad-young", "good-young"])
             #expect(try await test.count("SELECT count(*) FROM job") == 5)
         }

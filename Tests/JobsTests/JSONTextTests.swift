@@ -3,6 +3,7 @@
 import Jobs
 import Models
 import OCI
+import TestSupport
 import Testing
 
 @Suite("JSON of payloads and results")
@@ -12,13 +13,15 @@ struct JSONTextTests {
         let digest = Digest.of([1, 2, 3])
         let fetch = BlobFetch(
             organization: OrganizationID(rawValue: 7),
+            upstream: ProxyCacheConfig.sample.upstream.baseURL,
             repository: try RepositoryName("library/alpine"),
             digest: digest,
             sizeBytes: 3
         )
         #expect(
             JSONText.encode(fetch)
-                == #"{"digest":"\#(digest)","organization":7,"repository":"library/alpine","sizeBytes":3}"#
+                == #"{"digest":"\#(digest)","organization":7,"repository":"library/alpine","sizeBytes":3,"#
+                + #""upstream":"https://quay.io"}"#
         )
         #expect(try JSONText.decode(BlobFetch.self, JSONText.encode(fetch)) == fetch)
     }
@@ -28,6 +31,7 @@ struct JSONTextTests {
         let reference = text.contains(":") ? Reference.digest(try Digest(text)) : .tag(try TagName(text))
         let fetch = ManifestFetch(
             organization: OrganizationID(rawValue: 1),
+            config: .sample,
             repository: try RepositoryName("team/image"),
             reference: reference
         )

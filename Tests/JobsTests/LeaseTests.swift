@@ -64,7 +64,8 @@ struct LeaseTests {
             #expect(row.state == .completed)
             #expect(row.result == #"{"ok": true}"#)
             #expect(
-                try await queueError { try await test.queue.complete(job.lease, result: "{}", on: test.client) } == .leaseLost
+                try await queueError { try await test.queue.complete(job.lease, result: "{}", on: test.client) }
+                    == .leaseLost
             )
             #expect(try await test.row(id) == row)
         }
@@ -79,10 +80,21 @@ struct LeaseTests {
             let attempts: [(String, () async throws -> Void)] = [
                 ("complete", { try await test.queue.complete(old.lease, result: "{}", on: test.client) }),
                 ("fence", { try await test.queue.fence(old.lease, on: test.client) }),
-                ("fail", { try await test.queue.fail(old.lease, reason: "x", retryAfter: nil, result: nil, on: test.client) }),
+                (
+                    "fail",
+                    { try await test.queue.fail(old.lease, reason: "x", retryAfter: nil, result: nil, on: test.client) }
+                ),
                 (
                     "retry",
-                    { try await test.queue.fail(old.lease, reason: "x", retryAfter: .zero, result: nil, on: test.client) }
+                    {
+                        try await test.queue.fail(
+                            old.lease,
+                            reason: "x",
+                            retryAfter: .zero,
+                            result: nil,
+                            on: test.client
+                        )
+                    }
                 ),
             ]
             for (what, attempt) in attempts {

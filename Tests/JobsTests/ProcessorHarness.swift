@@ -46,7 +46,7 @@ extension TestQueue {
         return (processor, wakeUp)
     }
 
-    /// Runs the processors for the time of `body`, then ends them as a crash would: nothing is handed back.
+    /// Runs the processors for the time of `body`, then cancels them.
     func running(_ processors: JobProcessor..., body: () async throws -> Void) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for processor in processors { group.addTask { try await processor.run() } }

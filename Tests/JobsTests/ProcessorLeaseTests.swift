@@ -74,7 +74,10 @@ struct ProcessorLeaseTests {
             let (processor, _) = test.processor(slots: 1) { job in
                 if job.lease.job == id {
                     try await test.client.query(
-                        "UPDATE job SET lease_token = nextval('job_lease_token'), attempted_by = 'thief' WHERE id = \(id.rawValue)"
+                        """
+                        UPDATE job SET lease_token = nextval('job_lease_token'), attempted_by = 'thief'
+                        WHERE id = \(id.rawValue)
+                        """
                     )
                 }
                 return .complete(result: #"{"by":"zombie"}"#)
@@ -96,7 +99,9 @@ struct ProcessorLeaseTests {
             let mayEnd = WakeUp()
             let (processor, _) = test.processor {
                 $0.lease = .milliseconds(400)
-            } _: { try await work($0, journal, until: mayEnd) }
+            } _: {
+                try await work($0, journal, until: mayEnd)
+            }
             try await test.running(processor) {
                 try await until(.started(id), in: journal)
                 let claimedUntil = try await leaseEnd(id, test)
@@ -119,12 +124,14 @@ struct ProcessorLeaseTests {
 
     @Test("at shutdown a job that doesn't end in time is handed back unharmed, and its handler ends")
     func handsBack() async throws {
-        try await TestQueue.with { test in
+        try await TestQueue.with(hearsOthers: false) { test in
             let id = try await test.enqueue(maxAttempts: 1)
             let journal = Journal<Event>()
             let (processor, _) = test.processor {
                 $0.shutdownGrace = .milliseconds(50)
-            } _: { try await work($0, journal, until: WakeUp()) }
+            } _: {
+                try await work($0, journal, until: WakeUp())
+            }
             try await listening(to: [.jobs], test.configuration) { heard in
                 try await test.runningUntilShutdown(processor) { try await until(.started(id), in: journal) }
                 let announced = try await heard.next().payload
@@ -159,18 +166,31 @@ struct ProcessorLeaseTests {
         }
     }
 
-    @Test("a worker that dies leaves its job to its lease, and another one does it")
+    @Test("a processor that is cancelled hands back what it has, too")
+    func cancelled() async throws {
+        try await TestQueue.with { test in
+            let id = try await test.enqueue(maxAttempts: 1)
+            let journal = Journal<Event>()
+            let (processor, _) = test.processor { try await work($0, journal, until: WakeUp()) }
+            try await test.running(processor) { try await until(.started(id), in: journal) }
+            #expect(journal.entries == [.started(id), .cancelled(id)])
+            let row = try await test.row(id)
+            #expect(row.state == .available)
+            #expect(row.attempt == 0)
+        }
+    }
+
+    @Test("the job of a worker that died is done by another one")
     func crash() async throws {
         try await TestQueue.with { test in
             let id = try await test.enqueue()
-            let journal = Journal<Event>()
-            let (doomed, _) = test.processor(worker: "doomed") { try await work($0, journal, until: WakeUp()) }
-            try await test.running(doomed) { try await until(.started(id), in: journal) }
-            #expect(try await test.row(id).state == .running, "nobody handed it back")
-            try await test.lapse(id)
-            try await test.rescue()
+            _ = try await test.claimOne(by: "doomed")
             let (heir, _) = test.processor(worker: "heir") { _ in .complete(result: "{}") }
-            try await test.running(heir) { try await test.untilState(.completed, of: id) }
+            try await test.running(heir) {
+                try await test.lapse(id)
+                try await test.rescue()
+                try await test.untilState(.completed, of: id)
+            }
             let row = try await test.row(id)
             #expect(row.worker == "heir")
             #expect(row.errors == ["lease ran out"])

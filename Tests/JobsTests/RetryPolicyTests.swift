@@ -5,10 +5,17 @@ import Testing
 
 @Suite("Retry policy")
 struct RetryPolicyTests {
-    /// Draws the same number always.
-    private struct Constant: RandomNumberGenerator {
-        let value: UInt64
-        func next() -> UInt64 { value }
+    /// The same numbers at every run (SplitMix64).
+    private struct Seeded: RandomNumberGenerator {
+        var state: UInt64 = 1
+
+        mutating func next() -> UInt64 {
+            state &+= 0x9E37_79B9_7F4A_7C15
+            var value = state
+            value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
+            value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
+            return value ^ (value >> 31)
+        }
     }
 
     private let policy = RetryPolicy(base: .milliseconds(200), cap: .seconds(30))
@@ -23,19 +30,19 @@ struct RetryPolicyTests {
         ]
     )
     func ceiling(_ failures: Int, _ milliseconds: Int) {
-        var low = Constant(value: 0)
-        var high = Constant(value: .max)
+        var random = Seeded()
         let ceiling = Duration.milliseconds(milliseconds)
-        #expect(policy.delay(afterFailures: failures, using: &low) == ceiling / 2)
-        let longest = policy.delay(afterFailures: failures, using: &high)
-        #expect(longest <= ceiling && longest > ceiling * 0.999)
+        let delays = (0..<200).map { _ in policy.delay(afterFailures: failures, using: &random) }
+        #expect(delays.allSatisfy { $0 >= ceiling / 2 && $0 <= ceiling })
+        // All of the room is used.
+        #expect(delays.contains { $0 < ceiling * 0.55 })
+        #expect(delays.contains { $0 > ceiling * 0.95 })
     }
 
     @Test("a base beyond the cap is the cap")
     func baseBeyondCap() {
-        var high = Constant(value: .max)
         let policy = RetryPolicy(base: .seconds(60), cap: .seconds(1))
-        #expect(policy.delay(afterFailures: 1, using: &high) <= .seconds(1))
+        #expect(policy.delay(afterFailures: 1) <= .seconds(1))
     }
 
     @Test("two who failed together don't come back together")

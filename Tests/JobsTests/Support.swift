@@ -9,7 +9,7 @@ import Postgres
 import Synchronization
 import TestSupport
 
-/// A queue of the test's own, in a database of its own: a claim takes whatever is there.
+/// A queue of the test's own, in a schema of its own: a claim takes whatever is there.
 struct TestQueue: Sendable {
     let configuration: PostgresConfiguration
     let client: PostgresClient
@@ -18,11 +18,27 @@ struct TestQueue: Sendable {
 
     static var logger: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 
-    static func with<Result>(_ body: (TestQueue) async throws -> Result) async throws -> Result {
-        let database = try PostgresCluster.shared().makeDatabase()
-        let configuration = PostgresConfiguration(connectionString: database, maximumConnections: 8)
+    private static let sharedDatabase = Swift.Result { try PostgresCluster.shared().makeDatabase() }
+    private static let schemas = Atomic(0)
+
+    /// - Parameter hearsOthers: false for tests that listen, since notifications know no schemas
+    static func with<Result>(
+        hearsOthers: Bool = true,
+        _ body: (TestQueue) async throws -> Result
+    ) async throws -> Result {
+        let database = hearsOthers ? try sharedDatabase.get() : try PostgresCluster.shared().makeDatabase()
+        let schema = "queue_\(schemas.add(1, ordering: .relaxed).newValue)"
+        var configuration = PostgresConfiguration(
+            connectionString: "\(database) options='-c search_path=\(schema)'",
+            maximumConnections: 8
+        )
+        // Many migrate at once, one after the other.
+        configuration.lockTimeout = .seconds(60)
+        configuration.queryTimeout = .seconds(60)
+        configuration.statementTimeout = .seconds(60)
         let client = PostgresClient(configuration, logger: logger)
         do {
+            try await client.query("CREATE SCHEMA \(unescaped: schema)")
             try await Migrator().migrate(client)
             let organization = try await makeOrganization("first", on: client)
             let result = try await body(
@@ -47,6 +63,7 @@ struct TestQueue: Sendable {
     func fetch(_ tag: String = "latest", for organization: OrganizationID? = nil) throws -> ManifestFetch {
         ManifestFetch(
             organization: organization ?? self.organization,
+            config: .sample,
             repository: try RepositoryName("library/alpine"),
             reference: .tag(try TagName(tag))
         )
@@ -94,7 +111,10 @@ struct TestQueue: Sendable {
     /// Lets the lease run out, as if its worker had been silent for long.
     func lapse(_ job: JobID) async throws {
         try await client.query(
-            "UPDATE job SET lease_expires_at = now() - interval '1 second' WHERE id = \(job.rawValue) AND state = 'running'"
+            """
+            UPDATE job SET lease_expires_at = now() - interval '1 second'
+            WHERE id = \(job.rawValue) AND state = 'running'
+            """
         )
     }
 

@@ -68,7 +68,10 @@ struct BlobStoreTests {
     func place() async throws {
         try await TestDatabase.withStores { stores in
             let layer = try await storedLayer(stores)
-            #expect(try await find(layer, stores) == DeclaredBlob(digest: layer.digest, sizeBytes: layer.size, placement: nil))
+            #expect(
+                try await find(layer, stores)
+                    == DeclaredBlob(digest: layer.digest, sizeBytes: layer.size, placement: nil)
+            )
             let placement = placement(layer)
             #expect(try await stores.blobs.place(placement, on: stores.client) == nil, "it replaces nothing")
             #expect(try await find(layer, stores)?.placement == placement)

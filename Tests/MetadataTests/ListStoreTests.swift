@@ -86,7 +86,9 @@ struct ListStoreTests {
     func onlyLive() async throws {
         try await TestDatabase.withStores { stores in
             try await stores.tag("ended", .unique())
-            try await stores.client.query("UPDATE tag SET lifetime_end_at = now() WHERE name = 'ended' AND lifetime_end_at IS NULL")
+            try await stores.client.query(
+                "UPDATE tag SET lifetime_end_at = now() WHERE name = 'ended' AND lifetime_end_at IS NULL"
+            )
             try await stores.tag("moved", .unique())
             try await stores.tag("moved", .unique())
             try await stores.tag("elsewhere", .unique(), in: "library/busybox")

@@ -47,7 +47,9 @@ struct ManifestStoreTests {
             #expect(first.repository == second.repository)
             #expect(first.manifest == second.manifest)
             let id = first.manifest.rawValue
-            #expect(try await stores.count("SELECT count(*) FROM manifest WHERE digest = \(image.digest.rawValue)") == 1)
+            #expect(
+                try await stores.count("SELECT count(*) FROM manifest WHERE digest = \(image.digest.rawValue)") == 1
+            )
             #expect(try await stores.count("SELECT count(*) FROM manifest_blob WHERE manifest_id = \(id)") == 4)
             #expect(try await stores.count("SELECT count(*) FROM repository_manifest WHERE manifest_id = \(id)") == 1)
         }
@@ -176,7 +178,9 @@ struct ManifestStoreTests {
             #expect(rows.map(\.3) == ["linux", "linux"])
             #expect(rows.map(\.4) == ["amd64", "arm64"])
             #expect(rows.map(\.5) == [nil, nil])
-            #expect(try await stores.count("SELECT count(*) FROM manifest_blob WHERE manifest_id = \(id.rawValue)") == 0)
+            #expect(
+                try await stores.count("SELECT count(*) FROM manifest_blob WHERE manifest_id = \(id.rawValue)") == 0
+            )
             #expect(try await find(children[0], stores) == nil)
             #expect(try await find(index, stores)?.mediaType == .ociIndex)
         }

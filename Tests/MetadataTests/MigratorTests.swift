@@ -9,7 +9,11 @@ import Testing
 @Suite("Migrations", .timeLimit(.minutes(2)))
 struct MigratorTests {
     // Not repeatable on purpose: a second application would fail.
-    private static let first = Migration(version: 1, name: "one", sql: "CREATE TABLE a (n int); INSERT INTO a VALUES (1);")
+    private static let first = Migration(
+        version: 1,
+        name: "one",
+        sql: "CREATE TABLE a (n int); INSERT INTO a VALUES (1);"
+    )
     private static let second = Migration(version: 2, name: "two", sql: "CREATE TABLE b (n int)")
     private static let third = Migration(version: 3, name: "three", sql: "ALTER TABLE b ADD COLUMN m int")
 
@@ -135,7 +139,10 @@ struct MigratorTests {
             try await Migrator(migrations: [Self.first]).migrate(client)
             _ = try await code { _ = try await Migrator(migrations: []).migrate(client) }
             let locks = try await client.query(
-                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                """
+                SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+                WHERE locktype = 'advisory' AND datname = current_database()
+                """
             )
             #expect(locks.isEmpty)
         }

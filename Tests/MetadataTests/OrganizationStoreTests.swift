@@ -95,7 +95,9 @@ struct OrganizationStoreTests {
                 try await stores.organizations.proxy(name, from: Self.quay, on: stores.client)
             }
             try await stores.client.query("INSERT INTO organization (name) VALUES (\(names[2].rawValue))")
-            let listed = try await stores.organizations.all(on: stores.client).filter { $0.name.rawValue.hasPrefix(stem) }
+            let listed = try await stores.organizations.all(on: stores.client).filter {
+                $0.name.rawValue.hasPrefix(stem)
+            }
             #expect(listed.map(\.name.rawValue) == ["a", "b", "c"].map { stem + $0 })
             #expect(listed.map { $0.proxyCache != nil } == [false, true, true])
         }

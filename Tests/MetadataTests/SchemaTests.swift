@@ -20,8 +20,14 @@ struct SchemaTests {
             ("a running job without lease", "\(job), state) VALUES ('q', 'k', 'u3', '{}', 'running')"),
             ("a waiting job with a lease", "\(job), lease_expires_at) VALUES ('q', 'k', 'u4', '{}', now())"),
             ("a job without attempts", "\(job), max_attempts) VALUES ('q', 'k', 'u5', '{}', 0)"),
-            ("a placed blob without size", "INSERT INTO blob (digest, generation, placed_at) VALUES ('x1', gen_random_uuid(), now())"),
-            ("a placed blob without time", "INSERT INTO blob (digest, generation, size_bytes) VALUES ('x2', gen_random_uuid(), 1)"),
+            (
+                "a placed blob without size",
+                "INSERT INTO blob (digest, generation, placed_at) VALUES ('x1', gen_random_uuid(), now())"
+            ),
+            (
+                "a placed blob without time",
+                "INSERT INTO blob (digest, generation, size_bytes) VALUES ('x2', gen_random_uuid(), 1)"
+            ),
             ("a size without a copy", "INSERT INTO blob (digest, size_bytes) VALUES ('x3', 1)"),
             ("an organization of one letter", "INSERT INTO organization (name) VALUES ('a')"),
         ]
@@ -64,7 +70,9 @@ struct SchemaTests {
             try await stores.tag("latest", image)
             try await stores.client.query("DELETE FROM organization WHERE id = \(stores.organization.rawValue)")
             #expect(try await stores.find("latest") == nil)
-            #expect(try await stores.count("SELECT count(*) FROM manifest WHERE digest = \(image.digest.rawValue)") == 1)
+            #expect(
+                try await stores.count("SELECT count(*) FROM manifest WHERE digest = \(image.digest.rawValue)") == 1
+            )
             #expect(try await stores.blobs.state(of: image.blobs[0].digest, on: stores.client) != nil)
         }
     }

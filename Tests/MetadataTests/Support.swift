@@ -102,14 +102,26 @@ struct Stores: Sendable {
 
     /// Stores an image and makes the tag name it.
     @discardableResult
-    func tag(_ tag: String, _ image: ImageFixture, in repository: String = "library/alpine") async throws -> TagRecord? {
+    func tag(_ tag: String, _ image: ImageFixture, in repository: String = "library/alpine") async throws -> TagRecord?
+    {
         let (repositoryID, manifest) = try await store(image, in: repository)
-        try await tags.point(TagName(tag), at: manifest, repository: repositoryID, on: client)
+        try await tags.point(
+            TagName(tag),
+            at: manifest,
+            repository: repositoryID,
+            expiration: .seconds(86_400),
+            on: client
+        )
         return try await find(tag, in: repository)
     }
 
     func find(_ tag: String, in repository: String = "library/alpine") async throws -> TagRecord? {
-        try await tags.find(TagName(tag), repository: self.repository(repository), organization: organization, on: client)
+        try await tags.find(
+            TagName(tag),
+            repository: self.repository(repository),
+            organization: organization,
+            on: client
+        )
     }
 
     func count(_ query: Query) async throws -> Int? {
@@ -127,7 +139,11 @@ extension ImageFixture {
     /// An artifact that is attached to another manifest.
     static func artifact(attachedTo subject: ImageFixture) -> ImageFixture {
         let reference = descriptor(subject.mediaType, subject.digest, Int64(subject.bytes.count))
-        return .image(layers: [.unique()], configType: "application/vnd.example.sbom", extra: ",\"subject\":\(reference)")
+        return .image(
+            layers: [.unique()],
+            configType: "application/vnd.example.sbom",
+            extra: ",\"subject\":\(reference)"
+        )
     }
 }
 

@@ -10,7 +10,8 @@ import Testing
 @Suite("Tags", .timeLimit(.minutes(2)))
 struct TagStoreTests {
     /// The tag's lifetimes, oldest first: digest and whether it is the live one.
-    private func history(_ tag: String, in repository: RepositoryID, _ stores: Stores) async throws -> [(String, Bool)] {
+    private func history(_ tag: String, in repository: RepositoryID, _ stores: Stores) async throws -> [(String, Bool)]
+    {
         try await stores.client.query(
             """
             SELECT m.digest, t.lifetime_end_at IS NULL FROM tag t JOIN manifest m ON m.id = t.manifest_id
@@ -97,7 +98,7 @@ struct TagStoreTests {
         try await TestDatabase.withStores { stores in
             let tag = try #require(try await stores.tag("latest", .unique()))
             try await backdate(tag, stores)
-            #expect(try await stores.tags.confirm(tag.id, on: stores.client))
+            #expect(try await stores.tags.confirm(tag.id, expiration: .seconds(86_400), on: stores.client))
             let confirmed = try #require(try await stores.find("latest"))
             #expect(confirmed.id == tag.id)
             #expect(confirmed.sinceCheck < .seconds(60))
@@ -110,8 +111,10 @@ struct TagStoreTests {
             let old = try #require(try await stores.tag("latest", .unique()))
             let new = try #require(try await stores.tag("latest", .unique()))
             try await backdate(new, stores)
-            #expect(try await !stores.tags.confirm(old.id, on: stores.client))
-            #expect(try await !stores.tags.confirm(TagID(rawValue: -1), on: stores.client))
+            #expect(try await !stores.tags.confirm(old.id, expiration: .seconds(86_400), on: stores.client))
+            #expect(
+                try await !stores.tags.confirm(TagID(rawValue: -1), expiration: .seconds(86_400), on: stores.client)
+            )
             #expect(try #require(try await stores.find("latest")).sinceCheck >= .seconds(3_600))
         }
     }
@@ -122,7 +125,13 @@ struct TagStoreTests {
             let (repository, _) = try await stores.store(.unique())
             let (_, elsewhere) = try await stores.store(.unique(), in: "library/busybox")
             let error = await #expect(throws: PostgresError.self) {
-                try await stores.tags.point(TagName("latest"), at: elsewhere, repository: repository, on: stores.client)
+                try await stores.tags.point(
+                    TagName("latest"),
+                    at: elsewhere,
+                    repository: repository,
+                    expiration: .seconds(86_400),
+                    on: stores.client
+                )
             }
             #expect(error?.sqlState == .foreignKeyViolation)
             #expect(try await stores.find("latest") == nil)
@@ -138,7 +147,13 @@ struct TagStoreTests {
             try await stores.client.withTransaction { transaction in
                 try await transaction.query("SELECT now()")
                 try await stores.tag("latest", two)
-                try await stores.tags.point(TagName("latest"), at: last, repository: repository, on: transaction)
+                try await stores.tags.point(
+                    TagName("latest"),
+                    at: last,
+                    repository: repository,
+                    expiration: .seconds(86_400),
+                    on: transaction
+                )
             }
             #expect(try await stores.find("latest")?.digest == three.digest)
             let history = try await history("latest", in: repository, stores)
@@ -172,6 +187,7 @@ struct TagStoreTests {
                                 TagName("latest"),
                                 at: manifest,
                                 repository: repository,
+                                expiration: .seconds(86_400),
                                 on: transaction
                             )
                         }

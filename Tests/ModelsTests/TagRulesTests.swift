@@ -46,37 +46,6 @@ struct TagRulesTests {
         #expect(ProxyCacheConfig(upstream: Self.upstream, expiration: .seconds(7)).staleness == .seconds(7))
         #expect(ProxyCacheConfig(upstream: Self.upstream).staleness == .seconds(86_400))
     }
-}
-
-@Suite("Stream rules")
-struct StreamRulesTests {
-    @Test(
-        "the end of an unverified blob is held back",
-        arguments: [
-            // stored, size, verified, releasable
-            (0, 1_000_000, false, 0),
-            (500_000, 1_000_000, false, 500_000),
-            (1_000_000, 1_000_000, false, 1_000_000 - 65_536),
-            (1_000_000, 1_000_000, true, 1_000_000),
-            (100, 100, false, 0),
-            (100, 100, true, 100),
-            (0, 0, false, 0),
-            (0, 0, true, 0),
-            (200, 100, false, 0),
-            (200, 100, true, 100),
-        ] as [(Int64, Int64, Bool, Int64)]
-    )
-    func releasable(_ stored: Int64, _ size: Int64, _ isVerified: Bool, _ expected: Int64) {
-        #expect(StreamRules.releasable(stored: stored, size: size, isVerified: isVerified) == expected)
-    }
-
-    @Test(
-        "a blob can never be released whole before it is verified",
-        arguments: [1, 2, 65_535, 65_536, 65_537, 1 << 40]
-    )
-    func neverWhole(_ size: Int64) {
-        #expect(StreamRules.releasable(stored: size, size: size, isVerified: false) < size)
-    }
 
     @Test("a true 404 is bridged like a failure, unless the organization hides what upstream deleted")
     func upstreamDelete() {
@@ -92,7 +61,9 @@ struct StreamRulesTests {
     @Test("staleness without end bridges a failure of any length")
     func endlessStaleness() {
         let config = ProxyCacheConfig(upstream: Self.upstream, expiration: nil, staleness: nil)
-        #expect(TagRules.afterFailure(tag(checked: .seconds(1_000_000_000)), Self.failure, config: config) == .serveStale)
+        #expect(
+            TagRules.afterFailure(tag(checked: .seconds(1_000_000_000)), Self.failure, config: config) == .serveStale
+        )
     }
 
     @Test("while the breaker is open upstream isn't asked, but a fresh tag is served as ever")

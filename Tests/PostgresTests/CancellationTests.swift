@@ -9,10 +9,13 @@ struct CancellationTests {
     private let clock = ContinuousClock()
 
     /// Runs the statement, cancels once the server is at it, and returns how long the end took.
-    private func cancelledSleep(_ client: PostgresClient, watcher: PostgresClient, backend: Int) async throws -> Duration {
+    private func cancelledSleep(_ client: PostgresClient, watcher: PostgresClient, backend: Int) async throws
+        -> Duration
+    {
         let work = Task { try await client.query("SELECT pg_sleep(60)") }
         try await eventually("the server sleeps") {
-            try await watcher.query("SELECT 1 FROM pg_stat_activity WHERE pid = \(backend) AND wait_event = 'PgSleep'").count == 1
+            try await watcher.query("SELECT 1 FROM pg_stat_activity WHERE pid = \(backend) AND wait_event = 'PgSleep'")
+                .count == 1
         }
         return await clock.measure {
             work.cancel()

@@ -161,8 +161,10 @@ struct PoolTests {
                 let backend = try await client.backend()
                 let work = Task { try await client.query("SELECT pg_sleep(60)") }
                 try await eventually("the server sleeps") {
-                    try await watcher.query("SELECT 1 FROM pg_stat_activity WHERE pid = \(backend) AND wait_event = 'PgSleep'")
-                        .count == 1
+                    try await watcher.query(
+                        "SELECT 1 FROM pg_stat_activity WHERE pid = \(backend) AND wait_event = 'PgSleep'"
+                    )
+                    .count == 1
                 }
                 try await TestServer.terminate([backend], on: watcher)
                 let error = try await postgresError { _ = try await work.value }
@@ -185,7 +187,9 @@ struct PoolTests {
                 return backend
             }
             #expect(try await client.backend() != left)
-            let isFresh = try await client.query("SELECT pg_current_xact_id_if_assigned() IS NULL").decodeFirst(Bool.self)
+            let isFresh = try await client.query("SELECT pg_current_xact_id_if_assigned() IS NULL").decodeFirst(
+                Bool.self
+            )
             #expect(isFresh == true)
         }
     }

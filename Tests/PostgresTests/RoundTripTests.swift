@@ -135,8 +135,10 @@ struct RoundTripTests {
     func json() async throws {
         let payload = Payload(name: "a/b \"c\" ä", size: 1 << 40, note: nil)
         try await TestServer.withClient { client in
-            let row = try await client.query("SELECT \(json: payload)->>'name', pg_typeof(\(json: payload))::text, \(json: payload)")
-                .decodeFirst((String, String, String).self)
+            let row = try await client.query(
+                "SELECT \(json: payload)->>'name', pg_typeof(\(json: payload))::text, \(json: payload)"
+            )
+            .decodeFirst((String, String, String).self)
             let (name, type, text) = try #require(row)
             #expect(name == payload.name)
             #expect(type == "jsonb")

@@ -12,7 +12,8 @@ struct ServerErrorTests {
         "every state that somebody acts on is the server's number for its name",
         arguments: [
             ("foreign_key_violation", .foreignKeyViolation), ("unique_violation", .uniqueViolation),
-            ("check_violation", .checkViolation), ("in_failed_sql_transaction", .inFailedTransaction), ("serialization_failure", .serializationFailure),
+            ("check_violation", .checkViolation), ("in_failed_sql_transaction", .inFailedTransaction),
+            ("serialization_failure", .serializationFailure),
             ("deadlock_detected", .deadlockDetected), ("undefined_table", .undefinedTable),
             ("too_many_connections", .tooManyConnections), ("lock_not_available", .lockNotAvailable),
             ("query_canceled", .queryCanceled), ("admin_shutdown", .adminShutdown),

@@ -54,7 +54,7 @@ struct ChangeHubTests {
     func organizations() async throws {
         try await withHub { bench in
             let (names, tell) = AsyncStream.makeStream(of: String?.self)
-            bench.hub.onOrganizationChange { tell.yield($0) }
+            bench.hub.onChange(of: .organizations) { tell.yield($0) }
             await bench.notifier.notify(.organizations, ["acme"])
             var iterator = names.makeAsyncIterator()
             #expect(await iterator.next() == .some("acme"))

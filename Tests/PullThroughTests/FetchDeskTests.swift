@@ -14,6 +14,7 @@ struct FetchDeskTests {
     private static func latest(_ bench: PullBench) throws -> ManifestFetch {
         ManifestFetch(
             organization: bench.fetch.organization,
+            config: .sample,
             repository: bench.fetch.repository,
             reference: .tag(try TagName("latest"))
         )
@@ -84,6 +85,7 @@ struct FetchDeskTests {
             let latest = try Self.latest(bench)
             let byDigest = ManifestFetch(
                 organization: latest.organization,
+                config: .sample,
                 repository: latest.repository,
                 reference: .digest(Self.fetched.digest)
             )

@@ -34,6 +34,7 @@ extension BlobFetch {
     static func sample(size: Int64, organization: Int64 = 1) throws -> BlobFetch {
         BlobFetch(
             organization: OrganizationID(rawValue: organization),
+            upstream: ProxyCacheConfig.sample.upstream.baseURL,
             repository: try RepositoryName("team/app"),
             digest: BlobFixture(seed: 1, size: 10).digest(),
             sizeBytes: size

@@ -74,6 +74,7 @@ struct PullBench: Sendable {
         let image = ImageFixture.image(layers: [.fixture(blob)])
         fetch = BlobFetch(
             organization: organization.id,
+            upstream: ProxyCacheConfig.sample.upstream.baseURL,
             repository: try RepositoryName("team/app"),
             digest: blob.digest(),
             sizeBytes: size

@@ -58,7 +58,8 @@ struct FetcherSettings {
 
     static let keys =
         SharedSettings.keys + [
-            allowedHosts, connectTimeout, responseTimeout, idleTimeout, manifestTimeout, manifestSlots, blobSlots, lease,
+            allowedHosts, connectTimeout, responseTimeout, idleTimeout, manifestTimeout, manifestSlots, blobSlots,
+            lease,
         ]
 
     let database: String

@@ -134,7 +134,7 @@ struct ResponseTests {
             connection.awaitClose()
         }) { server, transport in
             // Not reading isn't idling: the server takes longer to notice that nothing moves.
-            let deadlines = HTTPTransportDeadlines(idle: .milliseconds(100))
+            let deadlines = HTTPTransportDeadlines(idle: .milliseconds(300))
             let response = try await transport.send(.init(url: server.url, deadlines: deadlines))
             let sent = try #require(await stalls.first { _ in true })
             #expect(sent < 8 << 20)

@@ -181,8 +181,8 @@ package final class RawConnection: Sendable {
         }
     }
 
-    /// Sends the piece again and again. `stalled` hears how many bytes were sent whenever the client takes none for a
-    /// fifth of a second.
+    /// Sends the piece again and again. `stalled` hears how many bytes were sent whenever the client takes none for
+    /// 0.4 seconds.
     package func send(_ piece: [UInt8], times: Int, stalled: (Int) -> Void) throws {
         var size: Int32 = 65_536
         setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<Int32>.size))
@@ -191,7 +191,7 @@ package final class RawConnection: Sendable {
         var sent = 0
         while sent < total {
             var room = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-            guard poll(&room, 1, 200) > 0 else {
+            guard poll(&room, 1, 400) > 0 else {
                 stalled(sent)
                 continue
             }

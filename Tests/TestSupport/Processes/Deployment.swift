@@ -159,9 +159,26 @@ package final class Deployment: Sendable {
 
     /// Waits until every process has heard what was announced before.
     package func heard() async throws {
-        let marker = "marker-\(markers.add(1, ordering: .relaxed).newValue)"
-        try await client.query("SELECT pg_notify('entrepot_organization', \(marker))")
-        for process in frontends + fetchers { try await process.line(containing: "item=\(marker)") }
+        let marker = "item=marker-\(markers.add(1, ordering: .relaxed).newValue)"
+        // Repeated, because a process that has just begun doesn't listen yet.
+        try await eventually("every process listens") {
+            try await client.query("SELECT pg_notify('entrepot_organization', \(String(marker.dropFirst(5))))")
+            try await Task.sleep(for: .milliseconds(20))
+            return (frontends + fetchers).allSatisfy { $0.lines.contains { $0.contains(marker) } }
+        }
+    }
+
+    /// Path of the one published file, once its row says so.
+    package func placedFile(other: String? = nil) async throws -> String {
+        var found: String?
+        try await eventually("a blob is placed") {
+            let placed = try await client.query("SELECT generation::text FROM blob WHERE generation IS NOT NULL")
+                .decode(String.self)
+            found = try published().first { file in file != other && placed.contains { file.hasSuffix($0) } }
+            return found != nil
+        }
+        guard let found else { throw TestSupportError("no blob is placed") }
+        return found
     }
 
     private func announce(_ organization: String) async throws {

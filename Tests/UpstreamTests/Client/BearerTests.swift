@@ -125,6 +125,17 @@ struct BearerTests {
         }
     }
 
+    @Test("a challenge is answered however large its page is")
+    func largePage() async throws {
+        try await withTokens { upstream, client, repository in
+            let challenge: HTTPFields = [.wwwAuthenticate: "Bearer realm=\"\(upstream.url)/token\""]
+            upstream.fault("/blobs/", .answer(401, challenge, [UInt8](repeating: 0x20, count: 5_000_000)), times: 1)
+            let sink = CollectingSink()
+            try await client.blob(Self.blob.digest, in: repository, from: Self.whole, into: sink)
+            #expect(sink.bytes == Array("layer".utf8))
+        }
+    }
+
     // MARK: - The token server's answers
 
     @Test(

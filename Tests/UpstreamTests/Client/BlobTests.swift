@@ -155,7 +155,7 @@ struct BlobTests {
     func stalled() async throws {
         let gate = Gate()
         var deadlines = UpstreamClient.Deadlines()
-        deadlines.idle = .milliseconds(150)
+        deadlines.idle = .milliseconds(400)
         try await withBlob(deadlines: deadlines) { upstream, client, repository, sink in
             upstream.fault("GET ", .stall(after: 1_000, gate))
             let failure = try await failure {
@@ -223,13 +223,17 @@ struct BlobTests {
 
     // MARK: - Redirects
 
-    @Test("a blob may be at another host, and only its bytes are taken", arguments: [0, 123_456])
-    func redirected(_ offset: Int64) async throws {
+    @Test(
+        "a blob may be at another host, and only its bytes are taken, however large the page is that leads there",
+        arguments: [0, 123_456],
+        [0, 1_000, 5_000_000]
+    )
+    func redirected(_ offset: Int64, _ pageBytes: Int) async throws {
         try await ScriptedUpstream.with { storage in
             storage.add(Self.image, to: "store")
             try await withBlob { upstream, client, repository, sink in
                 let url = storage.url + "/v2/store/blobs/\(Self.digest)"
-                upstream.fault("/blobs/", .answer(307, [.location: url], Array("<html>moved</html>".utf8)))
+                upstream.fault("/blobs/", .answer(307, [.location: url], [UInt8](repeating: 0x3C, count: pageBytes)))
                 let start = BlobStart(offset: offset, validator: offset > 0 ? Self.tag : nil)
                 try await client.blob(Self.digest, in: repository, from: start, into: sink)
                 #expect(sink.bytes == Self.bytes(from: offset))

@@ -1,24 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Glibc
-
-/// A port that takes no connection and refuses none: its queue of unaccepted connections is full.
-package final class Blackhole: Sendable {
-    package let port: Int
-    private let descriptors: [Int32]
-
-    package init() throws {
-        let (listener, port) = try RawSocket.listen(backlog: 0)
-        self.port = port
-        var descriptors = [listener]
-        // A queue of length 0 holds one; the next ones are left without an answer.
-        for _ in 0..<3 { descriptors.append(RawSocket.beginConnecting(to: port)) }
-        self.descriptors = descriptors
-    }
-
-    deinit { for descriptor in descriptors { close(descriptor) } }
-}
-
 /// A TLS server whose certificate nobody trusts.
 package final class SelfSignedServer: Sendable {
     package let port: Int
