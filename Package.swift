@@ -148,7 +148,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "HTTPTransport", "Metadata", "Models", "OCI", "Postgres", "Upstream", httpTypes, hummingbirdCore, logging,
+                "HTTPTransport", "Metadata", "Models", "OCI", "Postgres", "Upstream", httpTypes, hummingbirdCore,
+                logging,
                 nioCore, nioPosix, serviceLifecycle,
             ],
             path: "Tests/TestSupport",

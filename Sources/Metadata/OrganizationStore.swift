@@ -8,7 +8,8 @@ package import Postgres
 package struct OrganizationStore: Sendable {
     private let columns = """
         o.id, o.name, c.upstream_registry, c.upstream_namespace, c.insecure,
-        c.freshness_s, c.expiration_s, c.staleness_s, c.on_upstream_delete, c.generation
+        c.freshness_s, c.expiration_s, c.staleness_s, c.on_upstream_delete, c.generation,
+        c.realm_hosts, c.platforms, c.foreign_layer_hosts
         """
 
     package init() {}
@@ -73,9 +74,13 @@ package struct OrganizationStore: Sendable {
 
     private static func organization(_ row: Row) throws -> Organization {
         let (
-            id, name, registry, namespace, insecure, freshness, expiration, staleness, onDelete, generation
+            id, name, registry, namespace, insecure, freshness, expiration, staleness, onDelete, generation,
+            realmHosts, platforms, foreignLayerHosts
         ) = try row.decode(
-            (Int64, String, String?, String?, Bool?, Int64?, Int64?, Int64?, String?, Int64?).self
+            (
+                Int64, String, String?, String?, Bool?, Int64?, Int64?, Int64?, String?, Int64?, [String]?, [String]?,
+                [String]?
+            ).self
         )
         var config: ProxyCacheConfig?
         if let registry, let insecure, let freshness, let expiration, let onDelete, let generation {
@@ -90,6 +95,9 @@ package struct OrganizationStore: Sendable {
                 expiration: expiration == 0 ? nil : .seconds(expiration),
                 staleness: staleness.map { .seconds($0) },
                 onUpstreamDelete: try parsed(onDelete, "on_upstream_delete"),
+                realmHosts: realmHosts ?? [],
+                platforms: platforms ?? [],
+                foreignLayerHosts: foreignLayerHosts ?? [],
                 generation: generation
             )
         }

@@ -18,6 +18,12 @@ package struct ProxyCacheConfig: Hashable, Sendable {
     /// How long after its last successful check a tag is still served while upstream fails; nil for as long as it lives.
     package let staleness: Duration?
     package let onUpstreamDelete: UpstreamDeletePolicy
+    /// Hosts (with port, if it isn't 443) beside the upstream's own that may issue its tokens.
+    package let realmHosts: [String]
+    /// Platforms (`os/architecture[/variant]`) whose images are fetched as soon as their index is pulled.
+    package let platforms: [String]
+    /// Hosts that foreign layers may be fetched from.
+    package let foreignLayerHosts: [String]
     /// Grows with every change of the configuration; part of the key of whatever was derived from it.
     package let generation: Int64
 
@@ -28,6 +34,9 @@ package struct ProxyCacheConfig: Hashable, Sendable {
         expiration: Duration? = .seconds(86_400),
         staleness: Duration? = nil,
         onUpstreamDelete: UpstreamDeletePolicy = .serve,
+        realmHosts: [String] = [],
+        platforms: [String] = [],
+        foreignLayerHosts: [String] = [],
         generation: Int64 = 1
     ) {
         self.upstream = upstream
@@ -35,6 +44,9 @@ package struct ProxyCacheConfig: Hashable, Sendable {
         self.expiration = expiration
         self.staleness = staleness ?? expiration
         self.onUpstreamDelete = onUpstreamDelete
+        self.realmHosts = realmHosts
+        self.platforms = platforms
+        self.foreignLayerHosts = foreignLayerHosts
         self.generation = generation
     }
 }

@@ -62,6 +62,18 @@ struct UpSettingsTests {
         if !value.hasPrefix("/") { #expect(text.contains("environment variable \(name)"), "\(text)") }
     }
 
+    @Test("help tells every option and ends well")
+    func help() async throws {
+        let (status, text) = try await run(["up", "--help"])
+        #expect(status == 0)
+        for option in ["data", "listen", "proxy", "allow-upstream", "postgres", "frontends", "fetchers", "config"] {
+            #expect(text.contains("--\(option) "), "\(option)")
+        }
+        let general = try await run(["--help"])
+        #expect(general.status == 0)
+        for command in ["up", "migrate"] { #expect(general.text.contains("  \(command) "), "\(command)") }
+    }
+
     @Test("a database that can't be reached ends the start with a message that says why, without a password")
     func unreachableDatabase() async throws {
         let wrong = [
