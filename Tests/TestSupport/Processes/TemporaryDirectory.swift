@@ -57,3 +57,10 @@ package func truncateFile(_ path: String, to size: Int) throws {
 package func removeFile(_ path: String) throws {
     guard unlink(path) == 0 else { throw TestSupportError("\(path) can't be removed") }
 }
+
+/// Permission bits of a file or folder.
+package func permissions(of path: String) throws -> UInt32 {
+    var status = stat()
+    guard stat(path, &status) == 0 else { throw TestSupportError("\(path) isn't there") }
+    return UInt32(status.st_mode & 0o777)
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Dispatch
 import Foundation
 import Glibc
 import Synchronization
@@ -11,12 +12,12 @@ package final class TestProcess: Sendable {
         var lines: [String] = []
         var rest = ""
         var status: Int32?
+        var startFailure: (any Error)?
         var waiters: [UInt64: (wanted: String?, continuation: CheckedContinuation<String?, Never>)] = [:]
         var next: UInt64 = 0
     }
 
     package let name: String
-    package let processID: Int32
     private let process: Process
     private let state = Mutex(State())
 
@@ -31,10 +32,16 @@ package final class TestProcess: Sendable {
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = output
         process.standardError = output
-        try process.run()
-        processID = process.processIdentifier
         let feed = output.fileHandleForReading
-        let reader = Thread { [weak self] in
+        let hasStarted = DispatchSemaphore(value: 0)
+        // The kernel kills the program when the *thread* that started it ends, and threads of the cooperative pool end
+        // after some idle seconds. So the thread that reads its lines starts it.
+        let reader = Thread { [weak self, process] in
+            do { try process.run() } catch {
+                self?.state.withLock { $0.startFailure = error }
+                return _ = hasStarted.signal()
+            }
+            hasStarted.signal()
             while true {
                 let data = feed.availableData
                 if data.isEmpty { break }
@@ -43,9 +50,13 @@ package final class TestProcess: Sendable {
             self?.finish()
         }
         reader.start()
+        hasStarted.wait()
+        if let failure = state.withLock({ $0.startFailure }) { throw failure }
     }
 
     deinit { if process.isRunning { Glibc.kill(processID, SIGKILL) } }
+
+    package var processID: Int32 { process.processIdentifier }
 
     package var lines: [String] { state.withLock { $0.lines } }
 
