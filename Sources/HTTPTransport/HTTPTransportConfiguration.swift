@@ -23,6 +23,7 @@ package struct HTTPTransportConfiguration: Sendable {
         self.addressPolicy = addressPolicy
         self.proxies = proxies
         let environment = ProcessInfo.processInfo.environment
-        self.caBundlePath = caBundlePath ?? environment["CURL_CA_BUNDLE"] ?? environment["SSL_CERT_FILE"]
+        let named = ["CURL_CA_BUNDLE", "SSL_CERT_FILE"].compactMap { environment[$0] }.first { !$0.isEmpty }
+        self.caBundlePath = caBundlePath ?? named
     }
 }

@@ -76,6 +76,24 @@ struct PoolTests {
         }
     }
 
+    @Test("a connection that comes free in the moment of the deadline isn't lost")
+    func deadlineRace() async throws {
+        try await TestServer.withClient(maximumConnections: 1) {
+            $0.acquireTimeout = .milliseconds(2)
+        } _: { client in
+            for round in 0..<80 {
+                let release = Latch()
+                let holder = await hold(client, until: release)
+                let waiter = Task { try await client.query("SELECT 1") }
+                try await clock.sleep(for: .microseconds(1_500 + 20 * round))  // to either side of the deadline
+                release.open()
+                try await holder.value
+                _ = await waiter.result
+                #expect(try await client.query("SELECT 1").count == 1)
+            }
+        }
+    }
+
     @Test("a task that waits for a connection leaves when it is cancelled; its place in the queue goes with it")
     func cancelledWaiter() async throws {
         try await TestServer.withClient(maximumConnections: 1) {
