@@ -124,6 +124,14 @@ struct Stores: Sendable {
         )
     }
 
+    /// Returns once another transaction waits for something that this one holds.
+    func untilSomebodyWaits(for transaction: Connection) async throws {
+        let holder: Int? = try await transaction.query("SELECT pg_backend_pid()").decodeFirst(Int.self)
+        try await eventually("somebody waits") {
+            try await count("SELECT count(*) FROM pg_stat_activity WHERE \(holder)::int = ANY(pg_blocking_pids(pid))") == 1
+        }
+    }
+
     func count(_ query: Query) async throws -> Int? {
         let count: Int? = try await client.query(query).decodeFirst(Int.self)
         return count

@@ -169,6 +169,33 @@ struct TagStoreTests {
         }
     }
 
+    @Test("of two that move a tag at once the second waits for the first, and then moves it")
+    func inOrder() async throws {
+        try await TestDatabase.withStores { stores in
+            let (one, two) = (ImageFixture.unique(), ImageFixture.unique())
+            let (repository, first) = try await stores.store(one)
+            let (_, second) = try await stores.store(two)
+            @Sendable func point(_ manifest: ManifestID, _ transaction: Connection) async throws {
+                try await stores.tags.point(
+                    TagName("latest"),
+                    at: manifest,
+                    repository: repository,
+                    expiration: nil,
+                    on: transaction
+                )
+            }
+            let waiter = try await stores.client.withTransaction { transaction in
+                try await point(first, transaction)
+                let waiter = Task { try await stores.client.withTransaction { try await point(second, $0) } }
+                try await stores.untilSomebodyWaits(for: transaction)
+                return waiter
+            }
+            try await waiter.value
+            #expect(try await stores.find("latest")?.digest == two.digest)
+            #expect(try await history("latest", in: repository, stores).map(\.1) == [false, true])
+        }
+    }
+
     @Test("a tag that several move at once ends with one live lifetime")
     func concurrent() async throws {
         try await TestDatabase.withStores { stores in
