@@ -92,6 +92,7 @@ let package = Package(
         // C: headers of the system's libraries, nothing else.
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CLinux"),
 
         // Foundations: know nothing of the product.
         library("Postgres", ["CLibPQ", logging, serviceLifecycle]),
@@ -104,7 +105,7 @@ let package = Package(
         // Adapters: each one reaches one thing outside the process.
         library("Metadata", ["Models", "OCI", "Postgres", crypto], resources: [.embedInCode("Migrations")]),
         library("Jobs", ["Models", "Postgres", logging, serviceLifecycle], exclude: ["README.md"]),
-        library("Blobs", ["Models", "OCI", logging]),
+        library("Blobs", ["CLinux", "Models", "OCI", logging]),
         library("Upstream", ["HTTPTransport", "Models", "OCI", httpTypes, logging]),
 
         // Shared flow.

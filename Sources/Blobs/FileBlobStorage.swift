@@ -49,7 +49,7 @@ package struct FileBlobStorage: BlobStorage {
         let file = try File(path: path, flags: O_RDWR | O_CREAT | O_EXCL, mode: FilePartialWriter.arrivingMode)
         guard try file.lock() else { throw BlobStorageError(.inUse, "\(path) was taken while it was made") }
         do {
-            try file.checkRoom(for: expectedBytes)
+            try file.reserve(expectedBytes)
         } catch {
             try Self.unlink(path)
             throw error

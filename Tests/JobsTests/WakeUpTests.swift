@@ -23,7 +23,18 @@ struct WakeUpTests {
         #expect(await !wakeUp.wait(atMost: .milliseconds(5)))
     }
 
-    @Test("a hint ends the waits of several, and is used up")
+    @Test("a hint that has ended a wait is used up")
+    func usedUp() async throws {
+        let wakeUp = WakeUp()
+        let waiter = Task { await wakeUp.wait(atMost: long) }
+        // Right in either order; this makes it likely that the wait comes first.
+        try await clock.sleep(for: .milliseconds(20))
+        wakeUp.wake()
+        #expect(await waiter.value)
+        #expect(await !wakeUp.wait(atMost: .milliseconds(5)))
+    }
+
+    @Test("a hint ends the waits of several")
     func during() async {
         let wakeUp = WakeUp()
         let ended = Journal<Bool>()

@@ -128,7 +128,8 @@ struct Stores: Sendable {
     func untilSomebodyWaits(for transaction: Connection) async throws {
         let holder: Int? = try await transaction.query("SELECT pg_backend_pid()").decodeFirst(Int.self)
         try await eventually("somebody waits") {
-            try await count("SELECT count(*) FROM pg_stat_activity WHERE \(holder)::int = ANY(pg_blocking_pids(pid))") == 1
+            try await count("SELECT count(*) FROM pg_stat_activity WHERE \(holder)::int = ANY(pg_blocking_pids(pid))")
+                == 1
         }
     }
 
