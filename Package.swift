@@ -102,6 +102,9 @@ let package = Package(
         // Domain: values and rules, no I/O.
         library("Models", ["OCI"]),
 
+        // What only fetchers can read.
+        library("Sealing", ["Models", crypto]),
+
         // Adapters: each one reaches one thing outside the process.
         library("Metadata", ["Models", "OCI", "Postgres", crypto], resources: [.embedInCode("Migrations")]),
         library("Jobs", ["Models", "Postgres", logging, serviceLifecycle], exclude: ["README.md"]),
@@ -125,7 +128,7 @@ let package = Package(
             "Fetcher",
             path: "Sources/Services/Fetcher",
             [
-                "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Upstream", logging,
+                "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream", logging,
                 serviceLifecycle,
             ]
         ),
@@ -135,13 +138,13 @@ let package = Package(
         executable("RegistryFrontend", ["Blobs", "Frontend", "Postgres", "PullThrough", "ServiceRuntime"]),
         executable(
             "UpstreamFetcher",
-            ["Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "ServiceRuntime", "Upstream"]
+            ["Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream"]
         ),
         executable(
             "Entrepot",
             [
-                "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "ServiceRuntime", "Supervision",
-                argumentParser, httpTypes, logging, unixSignals,
+                "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Sealing", "ServiceRuntime",
+                "Supervision", argumentParser, httpTypes, logging, unixSignals,
             ]
         ),
 
@@ -159,6 +162,7 @@ let package = Package(
         tests("ModuleGraphTests", []),
         tests("ModelsTests", ["Models", "OCI"]),
         tests("OCITests", ["OCI", crypto, httpTypes]),
+        tests("SealingTests", ["Models", "Sealing"]),
         tests("PostgresTests", ["Postgres", logging]),
         tests("HTTPTransportTests", ["HTTPTransport", httpTypes, logging, nioCore, nioPosix]),
         tests("MetadataTests", ["Metadata", "Models", "OCI", "Postgres", logging]),

@@ -39,6 +39,7 @@ package struct UpstreamClient: Sendable {
         api: HTTPTransport,
         blobTransports: [HTTPTransport],
         governor: any UpstreamGovernor,
+        credentials: any CredentialSource,
         deadlines: Deadlines = .init()
     ) {
         precondition(!blobTransports.isEmpty, "blobs need a transport")
@@ -46,7 +47,7 @@ package struct UpstreamClient: Sendable {
         self.blobTransports = blobTransports
         self.deadlines = deadlines
         self.governor = governor
-        self.authorizer = UpstreamAuthorizer(transport: api, deadlines: deadlines)
+        self.authorizer = UpstreamAuthorizer(transport: api, credentials: credentials, deadlines: deadlines)
     }
 
     /// Asks what a reference names, without its content. Nil when upstream doesn't say it this way (no HEAD, no digest
@@ -188,9 +189,11 @@ package struct UpstreamClient: Sendable {
                 continue
             }
             // A challenge of a host that we were redirected to is none of the registry's.
-            if head.status == 401, !isRenewed, isRegistry {
+            // Some registries answer 400 to a token that has expired.
+            let rejected = request.headers[.authorization]
+            let isChallenge = head.status == 401 || (head.status == 400 && rejected?.hasPrefix("Bearer ") == true)
+            if isChallenge, !isRenewed, isRegistry {
                 isRenewed = true
-                let rejected = request.headers[.authorization]
                 if let fresh = try await authorizer.renew(head, rejected: rejected, for: repository) {
                     request = original
                     request.headers[.authorization] = fresh

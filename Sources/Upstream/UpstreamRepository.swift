@@ -9,11 +9,20 @@ package struct UpstreamRepository: Hashable, Sendable, CustomStringConvertible {
     /// The repository's name at the upstream.
     package let name: RepositoryName
     package let organization: OrganizationID
+    /// Hosts beside the upstream's own that may issue its tokens, as the organization lists them.
+    package let realmHosts: [String]
     /// Generation of the organization's configuration: what an older one obtained isn't used for it.
     package let generation: Int64
 
-    package init(address: UpstreamAddress, name: RepositoryName, organization: OrganizationID, generation: Int64) {
+    package init(
+        address: UpstreamAddress,
+        name: RepositoryName,
+        organization: OrganizationID,
+        generation: Int64,
+        realmHosts: [String] = []
+    ) {
         self.address = address
+        self.realmHosts = realmHosts
         self.name = name
         self.organization = organization
         self.generation = generation

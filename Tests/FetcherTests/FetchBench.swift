@@ -93,7 +93,12 @@ struct DownloadBench {
             ),
             writer: writer,
             validator: validator,
-            upstream: UpstreamClient(api: transport, blobTransports: [transport], governor: LenientGovernor()),
+            upstream: UpstreamClient(
+                api: transport,
+                blobTransports: [transport],
+                governor: LenientGovernor(),
+                credentials: FixedCredentials()
+            ),
             logger: logger,
             remember: { [remembered] in remembered.append($0) }
         )

@@ -14,6 +14,7 @@ struct ModuleGraphTests {
         "OCI": [],
         // domain
         "Models": ["OCI"],
+        "Sealing": ["Models"],
         // adapters
         "Metadata": ["Models", "OCI", "Postgres"],
         "Jobs": ["Models", "OCI", "Postgres"],
@@ -24,15 +25,15 @@ struct ModuleGraphTests {
         "ServiceRuntime": ["Metadata", "Postgres"],
         // services
         "Frontend": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
-        "Fetcher": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Upstream"],
+        "Fetcher": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream"],
         "Supervision": [],
         // executables
         "RegistryFrontend": ["Blobs", "Frontend", "Postgres", "PullThrough", "ServiceRuntime"],
         "UpstreamFetcher": [
-            "Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "ServiceRuntime", "Upstream",
+            "Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream",
         ],
         "Entrepot": [
-            "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "ServiceRuntime", "Supervision",
+            "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Sealing", "ServiceRuntime", "Supervision",
         ],
     ]
 

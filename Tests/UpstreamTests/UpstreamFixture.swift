@@ -14,7 +14,8 @@ extension UpstreamRepository {
     static func sample(
         _ upstream: String = "registry.example",
         organization: Int64 = 1,
-        generation: Int64 = 1
+        generation: Int64 = 1,
+        realmHosts: [String] = []
     ) -> UpstreamRepository {
         guard let address = try? UpstreamAddress(parsing: upstream), let name = RepositoryName(rawValue: "org/app")
         else {
@@ -24,7 +25,8 @@ extension UpstreamRepository {
             address: address,
             name: name,
             organization: OrganizationID(rawValue: organization),
-            generation: generation
+            generation: generation,
+            realmHosts: realmHosts
         )
     }
 }
@@ -33,6 +35,7 @@ extension UpstreamRepository {
 func withUpstream<Result: Sendable>(
     deadlines: UpstreamClient.Deadlines = .init(),
     allowed: [String] = ["127.0.0.1", "localhost"],
+    credentials: UpstreamCredentials? = nil,
     _ body: (ScriptedUpstream, UpstreamClient, UpstreamRepository) async throws -> Result
 ) async throws -> Result {
     let policy = AddressPolicy(allowed: try allowed.map { try AllowedUpstream($0) })
@@ -44,6 +47,7 @@ func withUpstream<Result: Sendable>(
         api: transports[0],
         blobTransports: Array(transports[1...]),
         governor: LenientGovernor(),
+        credentials: FixedCredentials(credentials),
         deadlines: deadlines
     )
     return try await ScriptedUpstream.with { upstream in

@@ -8,6 +8,7 @@ import Logging
 import Metadata
 import Models
 import Postgres
+import Sealing
 import ServiceRuntime
 import Supervision
 import UnixSignals
@@ -25,6 +26,9 @@ struct Bringup {
 
     func run() async throws {
         let folder = try DataFolder(settings.data)
+        if !FileManager.default.fileExists(atPath: folder.fetcherKey) {
+            try KeyFile.write(try SealingPrivateKey(), to: folder.fetcherKey)
+        }
         for index in 0..<settings.frontends {
             try ListeningAddress.check(host: settings.listen.host, port: address(index).port)
         }
@@ -139,6 +143,11 @@ struct Bringup {
     private func fetcher(_ number: Int, _ folder: DataFolder, _ database: String) -> ChildProcess.Configuration {
         var configuration = service("upstream-fetcher", name: "fetcher-\(number)", folder, database)
         configuration.environment["ENTREPOT_SSRF_ALLOWED_HOSTS"] = settings.allowedHosts
+        // Who keeps keys elsewhere says so by the setting, which the fetchers inherit.
+        let names = ["ENTREPOT_FETCHER_KEY_FILES", "FETCHER_KEY_FILES"]
+        if names.allSatisfy({ ProcessInfo.processInfo.environment[$0] == nil }) {
+            configuration.environment[names[0]] = folder.fetcherKey
+        }
         return configuration
     }
 

@@ -9,7 +9,7 @@ struct Entrepot: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "entrepot",
         abstract: "A pull-through cache for container registries.",
-        subcommands: [Up.self, Migrate.self]
+        subcommands: [Up.self, Migrate.self, ProxyCommand.self, KeyCommand.self]
     )
 
     static func main() async {

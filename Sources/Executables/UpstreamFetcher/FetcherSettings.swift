@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Fetcher
+import Foundation
 import HTTPTransport
+import Sealing
 import ServiceRuntime
 import Upstream
 
@@ -56,16 +58,24 @@ struct FetcherSettings {
         help: "after which another fetcher takes over from one that fell silent"
     )
 
+    private static let keyFiles = SettingKey(
+        "FETCHER_KEY_FILES",
+        kind: .list,
+        default: "",
+        help: "files of private keys, newest first, that open the credentials of upstreams"
+    )
+
     static let keys =
         SharedSettings.keys + [
             allowedHosts, connectTimeout, responseTimeout, idleTimeout, manifestTimeout, manifestSlots, blobSlots,
-            lease,
+            lease, keyFiles,
         ]
 
     let database: String
     let databaseConnections: Int
     let blobDirectory: String
     let transport: HTTPTransportConfiguration
+    let privateKeys: [SealingPrivateKey]
     /// Threads that receive blobs, beside the one for manifests.
     let blobThreads = 2
     var deadlines = UpstreamClient.Deadlines()
@@ -82,6 +92,11 @@ struct FetcherSettings {
             }
         }
         transport = HTTPTransportConfiguration(addressPolicy: AddressPolicy(allowed: allowed))
+        privateKeys = try settings.list(Self.keyFiles).map { path in
+            do { return try SealingPrivateKey(fileContent: String(contentsOfFile: path, encoding: .utf8)) } catch {
+                throw settings.invalid(Self.keyFiles, path, "\(error is SealingError ? "\(error)" : "can't be read")")
+            }
+        }
         deadlines.connect = try settings.duration(Self.connectTimeout)
         deadlines.firstByte = try settings.duration(Self.responseTimeout)
         deadlines.idle = try settings.duration(Self.idleTimeout)

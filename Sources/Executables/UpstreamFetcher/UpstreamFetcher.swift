@@ -28,6 +28,7 @@ struct UpstreamFetcher {
             }
             defer { for transport in transports { transport.shutdown() } }
             let governor = SharedGovernor(client: client, hub: hub, logger: runtime.logger)
+            let vault = CredentialVault(keys: settings.privateKeys, client: client, logger: runtime.logger)
             let fetcher = FetcherService(
                 settings.fetcher,
                 worker: "\(ProcessInfo.processInfo.hostName):\(ProcessInfo.processInfo.processIdentifier)",
@@ -37,13 +38,14 @@ struct UpstreamFetcher {
                     api: transports[0],
                     blobTransports: Array(transports.dropFirst()),
                     governor: governor,
+                    credentials: vault,
                     deadlines: settings.deadlines
                 ),
                 governor: governor,
                 hub: hub,
                 logger: runtime.logger
             )
-            try await runtime.run([client, hub, fetcher], healthChecks: [.database(client)])
+            try await runtime.run([client, hub, vault, fetcher], healthChecks: [.database(client)])
         }
     }
 }

@@ -25,7 +25,8 @@ extension UpstreamRepository {
             address: config.upstream,
             name: name,
             organization: id,
-            generation: config.generation
+            generation: config.generation,
+            realmHosts: config.realmHosts
         )
         return (found, config)
     }

@@ -13,10 +13,14 @@ package final class DataFolder: Sendable {
 
     package var database: String { path + "/postgres" }
     package var storage: String { path + "/storage" }
+    /// The private key of this machine's fetchers.
+    package var fetcherKey: String { path + "/fetcher-key" }
 
     /// Folder of the database's socket: inside, unless its path would be too long for a socket, or has a character that
     /// can't be written in a connection string (a comma separates hosts there, and nothing quotes it).
-    package var socketFolder: String {
+    package var socketFolder: String { Self.socketFolder(under: path) }
+
+    static func socketFolder(under path: String) -> String {
         let inside = path + "/run"
         if (inside + "/.s.PGSQL.5432").utf8.count <= Self.maximumSocketPathBytes, !inside.contains(/[,'\\]/) {
             return inside
@@ -29,7 +33,7 @@ package final class DataFolder: Sendable {
     /// Makes the folder if need be and takes its lock, which lasts as long as this process.
     /// - Throws: ``SupervisionError`` when it can't be made or another `up` uses it.
     package init(_ path: String) throws {
-        let absolute = path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+        let absolute = Self.absolute(path)
         self.path = absolute
         do {
             try FileManager.default.createDirectory(atPath: absolute, withIntermediateDirectories: true)
@@ -44,4 +48,8 @@ package final class DataFolder: Sendable {
     }
 
     deinit { close(lock) }
+
+    static func absolute(_ path: String) -> String {
+        path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+    }
 }

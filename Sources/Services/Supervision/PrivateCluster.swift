@@ -24,7 +24,19 @@ package struct PrivateCluster: Sendable {
 
     /// How to reach a database of the cluster.
     package func connectionString(database: String) -> String {
-        "host='\(folder.socketFolder)' user=\(Self.role) dbname=\(database)"
+        Self.connectionString(database: database, socketFolder: folder.socketFolder)
+    }
+
+    /// How to reach the database of the `entrepot up` that runs over a data folder, if one does.
+    package static func connectionString(dataFolder path: String) -> String {
+        connectionString(
+            database: "entrepot",
+            socketFolder: DataFolder.socketFolder(under: DataFolder.absolute(path))
+        )
+    }
+
+    private static func connectionString(database: String, socketFolder: String) -> String {
+        "host='\(socketFolder)' user=\(role) dbname=\(database)"
     }
 
     /// Makes the cluster's folders, and the cluster if there is none.

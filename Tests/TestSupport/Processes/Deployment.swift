@@ -14,7 +14,8 @@ package final class Deployment: Sendable {
 
     package let client: PostgresClient
     package let storage: TemporaryDirectory
-    private let database: String
+    /// Connection string of the database.
+    package let database: String
     private let environment: [String: String]
     private let markers = Atomic(0)
     private let running = Mutex((frontends: [TestProcess](), fetchers: [TestProcess](), clients: [TestClient]()))
@@ -72,7 +73,8 @@ package final class Deployment: Sendable {
     package var registry: TestClient { clients[0] }
 
     package func addFrontend() async throws {
-        let process = try start("registry-frontend", ["ENTREPOT_LISTEN_ADDRESS": "127.0.0.1:0"])
+        let listen = ["ENTREPOT_LISTEN_ADDRESS": "127.0.0.1:0"]
+        let process = try start("registry-frontend", listen.merging(environment) { $1 })
         let line = try await process.line(containing: "listening address=")
         guard let address = line.split(separator: "=").last else { throw TestSupportError(line) }
         running.withLock { running in
@@ -81,8 +83,10 @@ package final class Deployment: Sendable {
         }
     }
 
-    package func addFetcher() async throws {
-        let process = try start("upstream-fetcher", ["ENTREPOT_SSRF_ALLOWED_HOSTS": "127.0.0.1"])
+    /// - Parameter settings: of this fetcher alone
+    package func addFetcher(_ settings: [String: String] = [:]) async throws {
+        let allowed = ["ENTREPOT_SSRF_ALLOWED_HOSTS": "127.0.0.1"]
+        let process = try start("upstream-fetcher", allowed.merging(environment) { $1 }.merging(settings) { $1 })
         try await process.line(containing: "started")
         running.withLock { $0.fetchers.append(process) }
     }
@@ -107,7 +111,7 @@ package final class Deployment: Sendable {
         ]
         return try TestProcess(
             Executables.path(program),
-            environment: common.merging(settings) { $1 }.merging(environment) { $1 }
+            environment: common.merging(settings) { $1 }
         )
     }
 
@@ -166,6 +170,19 @@ package final class Deployment: Sendable {
             try await Task.sleep(for: .milliseconds(20))
             return (frontends + fetchers).allSatisfy { $0.lines.contains { $0.contains(marker) } }
         }
+    }
+
+    /// Every row of every table, as text.
+    package func dump() async throws -> String {
+        let tables = try await client.query(
+            "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = current_schema()"
+        ).decode(String.self)
+        var text = ""
+        for table in tables {
+            let rows = try await client.query("SELECT t::text FROM \(unescaped: table) t").decode(String.self)
+            text += "\(table)\n\(rows.joined(separator: "\n"))\n"
+        }
+        return text
     }
 
     /// Path of the one published file, once its row says so.

@@ -28,12 +28,6 @@ package final class ScriptedUpstream: Sendable {
         var tokens: Set<String> = []
     }
 
-    /// How clients prove themselves: a token from our own `/token`, unless a realm is given.
-    package struct Bearer: Sendable {
-        package var realm: String?
-        package init(realm: String? = nil) { self.realm = realm }
-    }
-
     private let state = Mutex(State())
     private let bound = Mutex<Int>(0)
 
@@ -132,15 +126,21 @@ package final class ScriptedUpstream: Sendable {
         if case .hold(let gate) = fault { await gate.pass() }
         var headers = request.headers
         if case .ignoreRange = fault { headers[.range] = nil }
-        var answer = answer(request.method, path, headers)
+        let body = try await request.body.collect(upTo: 65_536)
+        var answer = answer(request.method, path, headers, String(buffer: body))
         answer.apply(fault)
         try await answer.write(writer, channel, isHead: request.method == .head)
     }
 
-    private func answer(_ method: HTTPRequest.Method, _ path: String, _ headers: HTTPFields) -> UpstreamAnswer {
+    private func answer(
+        _ method: HTTPRequest.Method,
+        _ path: String,
+        _ headers: HTTPFields,
+        _ body: String
+    ) -> UpstreamAnswer {
         let base = String(path.prefix { $0 != "?" })
-        if base == "/token" { return token() }
-        if let refusal = challenge(base, headers) { return refusal }
+        if base == "/token" { return token(method, headers, body) }
+        if let refusal = challenge(method, headers) { return refusal }
         if base == "/v2/" { return UpstreamAnswer(status: 200, body: Array("{}".utf8)) }
         guard let request = try? RegistryRequest(method: .get, target: path) else {  // a bad path is an unknown one
             return .error(404, "NAME_INVALID")
@@ -187,21 +187,31 @@ package final class ScriptedUpstream: Sendable {
 
     // MARK: - Tokens
 
-    private func token() -> UpstreamAnswer {
+    private func token(_ method: HTTPRequest.Method, _ headers: HTTPFields, _ body: String) -> UpstreamAnswer {
+        let bearer = state.withLock { $0.bearer } ?? Bearer()
+        if let status = method == .post ? bearer.postStatus : bearer.getStatus { return .error(status, "UNSUPPORTED") }
+        if method == .post {
+            guard bearer.form.allSatisfy(body.contains) else { return .error(401, "UNAUTHORIZED") }
+        } else if let wanted = bearer.basic, headers[.authorization] != wanted {
+            return .error(bearer.anonymousStatus, "UNAUTHORIZED")
+        }
         let token = UUID().uuidString
         state.withLock { _ = $0.tokens.insert(token) }
-        return UpstreamAnswer(status: 200, body: Array("{\"token\":\"\(token)\"}".utf8))
+        return UpstreamAnswer(status: 200, body: Array(bearer.reply.replacing("{token}", with: token).utf8))
     }
 
-    private func challenge(_ path: String, _ headers: HTTPFields) -> UpstreamAnswer? {
+    private func challenge(_ method: HTTPRequest.Method, _ headers: HTTPFields) -> UpstreamAnswer? {
         let (bearer, tokens) = state.withLock { ($0.bearer, $0.tokens) }
         guard let bearer else { return nil }
-        if let sent = headers[.authorization], sent.hasPrefix("Bearer "), tokens.contains(String(sent.dropFirst(7))) {
-            return nil
+        let sent = headers[.authorization]
+        if let sent, sent.hasPrefix("Bearer "), tokens.contains(String(sent.dropFirst(7))) { return nil }
+        if let registry = bearer.registryBasic, sent == registry { return nil }
+        let isExpired = sent?.hasPrefix("Bearer ") == true
+        var answer = UpstreamAnswer.error(isExpired ? bearer.expiredStatus : 401, "UNAUTHORIZED")
+        for challenge in method == .head ? bearer.headChallenges ?? bearer.challenges : bearer.challenges {
+            let text = challenge.replacing("{realm}", with: bearer.realm ?? "\(url)/token")
+            answer.headers.append(HTTPField(name: .wwwAuthenticate, value: text))
         }
-        var answer = UpstreamAnswer.error(401, "UNAUTHORIZED")
-        let realm = bearer.realm ?? "\(url)/token"
-        answer.headers[.wwwAuthenticate] = "Bearer realm=\"\(realm)\",service=\"scripted, upstream\",scope=\"x\""
         return answer
     }
 }

@@ -30,7 +30,7 @@ struct TokenRealmTests {
         ]
     )
     func trusted(_ upstream: String, _ url: String) throws {
-        #expect(try realm(url, for: upstream).url(scope: "s").hasPrefix(url + "?scope="))
+        #expect(try realm(url, for: upstream).url(scope: "s").hasPrefix(url + "?service="))
     }
 
     @Test(
@@ -82,7 +82,7 @@ struct TokenRealmTests {
             for: "docker.io"
         )
         #expect(
-            try realm.url(scope: "repository:library/alpine:pull")
+            realm.url(scope: "repository:library/alpine:pull")
                 == "https://auth.docker.io/token?account=a%26b&flag&service=registry.docker.io"
                 + "&scope=repository:library/alpine:pull"
         )
@@ -98,8 +98,29 @@ struct TokenRealmTests {
         #expect(items == [URLQueryItem(name: "service", value: service), URLQueryItem(name: "scope", value: "s")])
     }
 
-    @Test("without a service none is named")
+    @Test("without a service the realm's host stands for it")
     func noService() throws {
-        #expect(try realm("https://quay.io/auth", for: "quay.io").url(scope: "a:b") == "https://quay.io/auth?scope=a:b")
+        let realm = try realm("https://quay.io/auth", for: "quay.io")
+        #expect(realm.url(scope: "a:b") == "https://quay.io/auth?service=quay.io&scope=a:b")
+    }
+
+    @Test("hosts that the organization lists are trusted, and no others")
+    func listed() throws {
+        let challenge = { AuthChallenge(scheme: "bearer", parameters: ["realm": $0]) }
+        func repository(_ hosts: [String], insecure: Bool = false) -> UpstreamRepository {
+            .sample(insecure ? "http://quay.io" : "quay.io", realmHosts: hosts)
+        }
+        _ = try TokenRealm(challenge("https://auth.example/t"), for: repository(["AUTH.example"]))
+        _ = try TokenRealm(challenge("https://auth.example:8443/t"), for: repository(["auth.example:8443"]))
+        _ = try TokenRealm(challenge("http://auth.example:5000/t"), for: repository(["auth.example:5000"], insecure: true))
+        for (realm, hosts) in [
+            ("https://auth.example:8443/t", ["auth.example"]), ("http://auth.example/t", ["auth.example"]),
+            ("https://evil-auth.example/t", ["auth.example"]), ("https://auth.example.evil/t", ["auth.example"]),
+            ("https://auth.example@evil/t", ["auth.example"]),
+        ] {
+            #expect(throws: FetchFailure.self, "\(realm)") {
+                _ = try TokenRealm(challenge(realm), for: repository(hosts))
+            }
+        }
     }
 }

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Models
+
+/// Where an organization's credentials come from, at the moment when they are needed.
+package protocol CredentialSource: Sendable {
+    /// Nil when the organization pulls anonymously.
+    /// - Throws: ``FetchFailure`` when there are some that can't be opened.
+    func credentials(for organization: OrganizationID) async throws -> UpstreamCredentials?
+}
