@@ -166,7 +166,7 @@ let package = Package(
         tests("PostgresTests", ["Postgres", logging]),
         tests("HTTPTransportTests", ["HTTPTransport", httpTypes, logging, nioCore, nioPosix]),
         tests("MetadataTests", ["Metadata", "Models", "OCI", "Postgres", logging]),
-        tests("JobsTests", ["Jobs", "Metadata", "Models", "OCI", "Postgres", logging]),
+        tests("JobsTests", ["Jobs", "Metadata", "Models", "OCI", "Postgres", logging, serviceLifecycle]),
         tests("BlobsTests", ["Blobs", "Models", "OCI"]),
         tests("UpstreamTests", ["HTTPTransport", "Models", "OCI", "Upstream", httpTypes, logging]),
         tests("PullThroughTests", ["Blobs", "Models", "OCI", "PullThrough"]),

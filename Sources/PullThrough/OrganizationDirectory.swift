@@ -3,18 +3,23 @@
 import Jobs
 import Metadata
 package import Models
+package import OCI
 package import Postgres
 
-/// Organizations by name, remembered for a moment; a notification makes it forget at once.
+/// Organizations, remembered for a moment; a notification makes it forget at once.
 package struct OrganizationDirectory: Sendable {
+    private struct Everything: Hashable {}
+
     private let client: PostgresClient
     private let store = OrganizationStore()
     private let cache = BoundedCache<OrganizationName, Organization>(maximumCost: 10_000, lifetime: .seconds(5))
+    private let all = BoundedCache<Everything, [Organization]>(maximumCost: 2, lifetime: .seconds(5))
 
     package init(client: PostgresClient, hub: ChangeHub) {
         self.client = client
-        hub.onChange(of: .organizations) { [cache] name in
+        hub.onChange(of: .organizations) { [cache, all] name in
             if let name, let name = OrganizationName(rawValue: name) { cache.remove(name) } else { cache.removeAll() }
+            all.removeAll()
         }
     }
 
@@ -23,5 +28,19 @@ package struct OrganizationDirectory: Sendable {
         guard let organization = try await store.find(name, on: client) else { return nil }
         cache.insert(organization, for: name)
         return organization
+    }
+
+    /// The organization that stands for a registry, and the repository in it that a mirror's request means.
+    package func find(
+        standingFor namespace: String,
+        path: RepositoryName
+    ) async throws -> (organization: Organization, repository: RepositoryName)? {
+        var organizations = all[Everything()]
+        if organizations == nil {
+            let read = try await store.all(on: client).sorted { $0.id.rawValue < $1.id.rawValue }
+            all.insert(read, for: Everything())
+            organizations = read
+        }
+        return MirrorRules.choose(namespace, path: path, among: organizations ?? [])
     }
 }

@@ -6,6 +6,7 @@ extension HTTPField.Name {
     static let dockerContentDigest = registered("Docker-Content-Digest")
     static let dockerDistributionAPIVersion = registered("Docker-Distribution-API-Version")
     static let link = registered("Link")
+    static let ociNamespace = registered("OCI-Namespace")
     static let ociFiltersApplied = registered("OCI-Filters-Applied")
     static let warning = registered("Warning")
 

@@ -50,11 +50,13 @@ struct ManifestEndpoint: Sendable {
 
 /// Where a request looks, after its first path component was found to be an organization.
 struct RequestedRepository: Sendable, CustomStringConvertible {
+    /// As the client wrote it.
+    let name: RepositoryName
     let organization: Organization
     /// Canonical name inside the organization.
     let repository: RepositoryName
 
-    var description: String { "\(organization.name)/\(repository)" }
+    var description: String { name.rawValue }
 }
 
 /// How a pull went, as the log names it.

@@ -59,6 +59,13 @@ struct RegistryResponder: Sendable {
 
     private func route(_ request: Request) async throws -> (Reply, PullOutcome?) {
         let parsed = try RegistryRequest(method: request.method, target: request.head.path ?? "")
+        var (reply, outcome) = try await route(parsed, request)
+        // Says that the parameter was used (distribution-spec "Registry Proxying").
+        if let namespace = parsed.namespace { reply.headers[.ociNamespace] = namespace }
+        return (reply, outcome)
+    }
+
+    private func route(_ parsed: RegistryRequest, _ request: Request) async throws -> (Reply, PullOutcome?) {
         switch parsed.route {
         case .ping:
             return (
@@ -70,18 +77,16 @@ struct RegistryResponder: Sendable {
                 ), nil
             )
         case .manifest(let name, let reference):
-            return try await manifests.answer(reference, in: place(name), headers: request.headers)
+            let place = try await place(name, parsed.namespace)
+            return try await manifests.answer(reference, in: place, headers: request.headers)
         case .blob(let name, let digest):
-            return try await blobs.answer(
-                digest,
-                in: place(name),
-                headers: request.headers,
-                isHead: parsed.isHead
-            )
+            let place = try await place(name, parsed.namespace)
+            return try await blobs.answer(digest, in: place, headers: request.headers, isHead: parsed.isHead)
         case .tagList(let name, let limit, let last):
-            return (try await lists.tags(of: place(name), limit: limit, after: last), nil)
+            return (try await lists.tags(of: place(name, parsed.namespace), limit: limit, after: last), nil)
         case .referrers(let name, let digest, let artifactType):
-            return (try await lists.referrers(of: digest, in: place(name), artifactType: artifactType), nil)
+            let place = try await place(name, parsed.namespace)
+            return (try await lists.referrers(of: digest, in: place, artifactType: artifactType), nil)
         case .push:
             throw RegistryError(
                 .unsupported,
@@ -91,15 +96,24 @@ struct RegistryResponder: Sendable {
         }
     }
 
-    /// The first path component is the organization, the rest the repository in it.
-    private func place(_ name: RepositoryName) async throws -> RequestedRepository {
-        let unknown = RegistryError(.nameUnknown, message: "there is no repository \(name) here")
-        guard let first = name.components.first, name.components.count > 1,
-            let organizationName = OrganizationName(rawValue: String(first)),
-            let rest = RepositoryName(rawValue: name.components.dropFirst().joined(separator: "/")),
-            let organization = try await organizations.find(organizationName)
-        else { throw unknown }
+    /// The first path component is the organization, the rest the repository in it; unless a mirror's request says which
+    /// registry it means.
+    private func place(_ name: RepositoryName, _ namespace: String?) async throws -> RequestedRepository {
+        let organization: Organization
+        let rest: RepositoryName
+        if let namespace {
+            guard let found = try await organizations.find(standingFor: namespace, path: name) else {
+                throw RegistryError(.nameUnknown, message: "no organization here stands for \(name) of \(namespace)")
+            }
+            (organization, rest) = found
+        } else {
+            guard let first = name.components.first.flatMap({ OrganizationName(rawValue: String($0)) }),
+                let below = name.dropping(1), let found = try await organizations.find(first)
+            else { throw RegistryError(.nameUnknown, message: "there is no repository \(name) here") }
+            (organization, rest) = (found, below)
+        }
         return RequestedRepository(
+            name: name,
             organization: organization,
             repository: organization.proxyCache?.upstream.canonical(rest) ?? rest
         )
