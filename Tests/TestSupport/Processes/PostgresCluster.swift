@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Dispatch
 import Foundation
 import Glibc
 import Synchronization
@@ -100,19 +101,30 @@ package final class PostgresCluster: Sendable {
         return "\(root)/\(newest)/bin"
     }
 
+    /// Runs a program to its end. Its output goes through a file, and its end is waited for with a deadline: a pipe that
+    /// another program has inherited would never end.
     private static func run(_ words: [String]) throws {
+        let path = "/tmp/entrepot-test-output-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+        guard FileManager.default.createFile(atPath: path, contents: nil),
+            let output = FileHandle(forWritingAtPath: path)
+        else { throw TestSupportError("\(path) can't be made") }
+        defer { unlink(path) }
         let process = Process()
         process.executableURL = URL(filePath: words[0])
         process.arguments = Array(words.dropFirst())
         process.currentDirectoryURL = URL(filePath: "/")
-        let output = Pipe()
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = output
         process.standardError = output
+        let hasEnded = DispatchSemaphore(value: 0)
+        process.terminationHandler = { _ in hasEnded.signal() }
         try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
+        guard hasEnded.wait(timeout: .now() + 60) == .success else {
+            kill(process.processIdentifier, SIGKILL)
+            throw TestSupportError("\(words.joined(separator: " ")) doesn't end")
+        }
         guard process.terminationStatus == 0 else {
+            let text = try String(contentsOfFile: path, encoding: .utf8)
             throw TestSupportError("\(words.joined(separator: " ")): \(text)")
         }
     }
