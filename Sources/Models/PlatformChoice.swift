@@ -3,7 +3,7 @@
 package import OCI
 
 /// Which children of an index are wanted.
-package enum PlatformChoice: Sendable, Hashable {
+package enum PlatformChoice: Sendable, Hashable, CustomStringConvertible {
     case all
     case only([Platform])
 
@@ -21,6 +21,13 @@ package enum PlatformChoice: Sendable, Hashable {
         switch self {
         case .all: true
         case .only(let wanted): platform.map { platform in wanted.contains { platform.satisfies($0) } } ?? true
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .all: "all platforms"
+        case .only(let platforms): platforms.map(\.description).joined(separator: ", ")
         }
     }
 }

@@ -55,7 +55,7 @@ package enum WarmNews: Sendable, Hashable {
 }
 
 /// What became of one image.
-package struct WarmResult: Sendable, Hashable, Codable {
+package struct WarmResult: Sendable, Hashable, Encodable {
     package let image: String
     /// Digest of the manifest; nil when it couldn't be had.
     package var digest: String?
@@ -68,36 +68,7 @@ package struct WarmResult: Sendable, Hashable, Codable {
     /// Why it isn't all here; empty when it is.
     package var failures: [String] = []
 
-    package var isComplete: Bool { failures.isEmpty }
+    package var complete = false
 
     package init(image: String) { self.image = image }
-
-    private enum CodingKeys: String, CodingKey {
-        case image, digest, manifests, blobs, fetchedBlobs, fetchedBytes, seconds, failures, complete
-    }
-
-    package init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        image = try container.decode(String.self, forKey: .image)
-        digest = try container.decodeIfPresent(String.self, forKey: .digest)
-        manifests = try container.decode(Int.self, forKey: .manifests)
-        blobs = try container.decode(Int.self, forKey: .blobs)
-        fetchedBlobs = try container.decode(Int.self, forKey: .fetchedBlobs)
-        fetchedBytes = try container.decode(Int64.self, forKey: .fetchedBytes)
-        seconds = try container.decode(Double.self, forKey: .seconds)
-        failures = try container.decode([String].self, forKey: .failures)
-    }
-
-    package func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(image, forKey: .image)
-        try container.encode(digest, forKey: .digest)
-        try container.encode(manifests, forKey: .manifests)
-        try container.encode(blobs, forKey: .blobs)
-        try container.encode(fetchedBlobs, forKey: .fetchedBlobs)
-        try container.encode(fetchedBytes, forKey: .fetchedBytes)
-        try container.encode(seconds, forKey: .seconds)
-        try container.encode(failures, forKey: .failures)
-        try container.encode(isComplete, forKey: .complete)
-    }
 }
