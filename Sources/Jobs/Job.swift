@@ -15,11 +15,16 @@ package struct ClaimedJob: Sendable {
     package let kind: JobKind
     /// JSON of the kind's ``JobPayload``.
     package let payload: String
+    /// As it was when the job was claimed.
+    package let priority: Int
     /// 1 at the first attempt.
     package let attempt: Int
     package let maxAttempts: Int
 
     package var isLastAttempt: Bool { attempt >= maxAttempts }
+
+    /// Whether nobody waited for it when it was claimed.
+    package var isFill: Bool { priority >= JobPriority.fill }
 }
 
 package enum JobState: String, Sendable, Hashable {

@@ -21,9 +21,15 @@ package struct JobQueue: Sendable {
 
     /// Queues the work, or joins the live job that does the same already, or the one that has just found that upstream
     /// hasn't got it. Runs in the caller's transaction, if any.
+    ///
+    /// Who asks with more urgency than the live job has takes it along: into the queue and to the place that are asked
+    /// for, to be done now, however long it was to wait. One that is running stays where it is, and should it fail it is
+    /// tried again at once (see ``fail(_:reason:retryAfter:result:on:)``).
+    /// - Parameter queue: nil for the kind's own
     package func enqueue<Payload: JobPayload>(
         _ payload: Payload,
-        priority: Int = 1,
+        queue: JobQueueName? = nil,
+        priority: Int = JobPriority.client,
         maxAttempts: Int = 3,
         on db: some Queryable
     ) async throws -> JobID {
@@ -38,12 +44,16 @@ package struct JobQueue: Sendable {
                 ORDER BY finalized_at DESC LIMIT 1
             ), queued AS (
                 INSERT INTO job (queue, kind, priority, organization_id, upstream, unique_key, payload, max_attempts)
-                SELECT \(Payload.queue.rawValue), \(Payload.kind.rawValue), \(priority)::smallint,
+                SELECT \((queue ?? Payload.queue).rawValue), \(Payload.kind.rawValue), \(priority)::smallint,
                     \(payload.organization.rawValue), \(payload.upstream), \(payload.uniqueKey), \(json: payload),
                     \(maxAttempts)::smallint
                 WHERE NOT EXISTS (SELECT 1 FROM answered)
                 ON CONFLICT (kind, unique_key) WHERE state IN ('available', 'running', 'retryable')
-                DO UPDATE SET priority = least(job.priority, excluded.priority)
+                DO UPDATE SET
+                    priority = least(job.priority, excluded.priority),
+                    queue = CASE WHEN excluded.priority < job.priority THEN excluded.queue ELSE job.queue END,
+                    scheduled_at = CASE WHEN excluded.priority < job.priority
+                        THEN clock_timestamp() ELSE job.scheduled_at END
                 RETURNING id
             )
             SELECT id FROM answered UNION ALL SELECT id FROM queued
@@ -53,10 +63,36 @@ package struct JobQueue: Sendable {
         return JobID(rawValue: id)
     }
 
+    /// Queues work that nobody waits for, to be done after a delay; what a live job does already is left to it. Runs in
+    /// the caller's transaction, whose other rows it can't hold up: rows are made in the order of their keys, and none
+    /// that exists is touched.
+    package func enqueueFills<Payload: JobPayload>(
+        _ payloads: [Payload],
+        after delay: Duration,
+        maxAttempts: Int,
+        on db: some Queryable
+    ) async throws {
+        guard !payloads.isEmpty else { return }
+        try await db.query(
+            """
+            INSERT INTO job (queue, kind, priority, organization_id, upstream, unique_key, payload, max_attempts,
+                scheduled_at)
+            SELECT \(JobQueueName.fills.rawValue), \(Payload.kind.rawValue), \(JobPriority.fill)::smallint,
+                organization, upstream, key, payload, \(maxAttempts)::smallint, now() + \(seconds: delay)
+            FROM unnest(
+                \(payloads.map(\.organization.rawValue))::bigint[], \(payloads.map(\.upstream))::text[],
+                \(payloads.map(\.uniqueKey))::text[], \(payloads.map { JSONText.encode($0) })::jsonb[]
+            ) AS p (organization, upstream, key, payload)
+            ORDER BY key
+            ON CONFLICT (kind, unique_key) WHERE state IN ('available', 'running', 'retryable') DO NOTHING
+            """
+        )
+    }
+
     /// Takes up to `limit` jobs of the kinds that the worker handles; others may belong to a newer program. Smallest
     /// priority first; among equals those of the organization that has the fewest running, so that one organization's
     /// thousand jobs don't hold up another's one. Jobs of an upstream that has a maximum of connections wait while as
-    /// many of its jobs run, in whichever worker.
+    /// many of its jobs run, in whichever worker; fills leave one of several connections to clients.
     package func claim(
         _ queue: JobQueueName,
         kinds: [JobKind],
@@ -94,9 +130,8 @@ package struct JobQueue: Sendable {
                 SELECT organization_id, count(*) AS running
                 FROM job WHERE queue = \(queue.rawValue) AND state = 'running' GROUP BY organization_id
             ), room AS (
-                SELECT base_url, max_connections - (
-                    SELECT count(*) FROM job WHERE job.upstream = base_url AND state = 'running'
-                ) AS free
+                SELECT base_url, max_connections - CASE WHEN \(queue == .fills) AND max_connections > 1 THEN 1 ELSE 0 END
+                    - (SELECT count(*) FROM job WHERE job.upstream = base_url AND state = 'running') AS free
                 FROM upstream WHERE max_connections IS NOT NULL
             ), ranked AS (
                 SELECT job.id, room.free, row_number() OVER (
@@ -122,11 +157,11 @@ package struct JobQueue: Sendable {
             SET state = 'running', attempt = attempt + 1, attempted_at = now(), attempted_by = \(worker),
                 lease_token = nextval('job_lease_token'), lease_expires_at = now() + \(seconds: lease)
             FROM picked WHERE job.id = picked.id
-            RETURNING job.id, lease_token, kind, payload, attempt, max_attempts
+            RETURNING job.id, lease_token, kind, payload, job.priority, attempt, max_attempts
             """
         ).map { row in
-            let (id, token, kind, payload, attempt, maxAttempts) = try row.decode(
-                (Int64, Int64, String, String, Int, Int).self
+            let (id, token, kind, payload, priority, attempt, maxAttempts) = try row.decode(
+                (Int64, Int64, String, String, Int, Int, Int).self
             )
             guard let kind = JobKind(rawValue: kind) else {
                 throw JobQueueError(.corruptRow, "job \(id) is of a kind that this program doesn't know")
@@ -135,6 +170,7 @@ package struct JobQueue: Sendable {
                 lease: JobLease(job: JobID(rawValue: id), token: token),
                 kind: kind,
                 payload: payload,
+                priority: priority,
                 attempt: attempt,
                 maxAttempts: maxAttempts
             )
@@ -182,7 +218,8 @@ package struct JobQueue: Sendable {
         guard !held.isEmpty else { throw JobQueueError.leaseLost(lease) }
     }
 
-    /// Ends this attempt badly; `retryAfter` nil ends the job. The reason is kept in the row.
+    /// Ends this attempt badly; `retryAfter` nil ends the job. The reason is kept in the row. A job that was asked for
+    /// with more urgency during this attempt doesn't wait.
     package func fail(
         _ lease: JobLease,
         reason: String,
@@ -196,7 +233,8 @@ package struct JobQueue: Sendable {
             UPDATE job
             SET state = CASE WHEN \(isFinal) THEN 'discarded' ELSE 'retryable' END::job_state,
                 finalized_at = CASE WHEN \(isFinal) THEN now() END,
-                scheduled_at = now() + \(seconds: retryAfter ?? .zero),
+                scheduled_at = CASE WHEN scheduled_at > attempted_at
+                    THEN scheduled_at ELSE now() + \(seconds: retryAfter ?? .zero) END,
                 result = \(result)::jsonb,
                 lapses = 0,
                 errors = errors || jsonb_build_object(
@@ -220,36 +258,6 @@ package struct JobQueue: Sendable {
         )
     }
 
-    /// Takes jobs from workers that fell silent. They may be claimed again at once, and the attempt doesn't count, but a
-    /// job that has lapsed ``maximumLapses`` times in a row is discarded with `lapsedResult` for those who wait.
-    package func rescue(lapsedResult: String, on db: some Queryable) async throws -> [RescuedJob] {
-        try await db.query(
-            """
-            WITH lapsed AS MATERIALIZED (
-                SELECT id FROM job WHERE state = 'running' AND lease_expires_at < now()
-                ORDER BY lease_expires_at LIMIT 100 FOR UPDATE SKIP LOCKED
-            ), judged AS (
-                SELECT job.id, (job.lapses + 1 >= \(Self.maximumLapses)) AS is_poison FROM job JOIN lapsed USING (id)
-            )
-            UPDATE job
-            SET state = CASE WHEN is_poison THEN 'discarded' ELSE 'available' END::job_state,
-                finalized_at = CASE WHEN is_poison THEN now() END,
-                result = CASE WHEN is_poison THEN \(lapsedResult)::jsonb END,
-                attempt = attempt - CASE WHEN is_poison THEN 0 ELSE 1 END,
-                lapses = lapses + 1,
-                scheduled_at = now(),
-                errors = errors || jsonb_build_object(
-                    'at', now(), 'attempt', attempt, 'worker', attempted_by, 'message', 'lease ran out'),
-                lease_expires_at = NULL
-            FROM judged WHERE job.id = judged.id
-            RETURNING job.id, job.queue, job.state
-            """
-        ).map { row in
-            let (id, queue, state) = try row.decode((Int64, String, String).self)
-            return RescuedJob(id: JobID(rawValue: id), queue: queue, isDiscarded: state == JobState.discarded.rawValue)
-        }
-    }
-
     /// What became of these jobs; those that were cleaned away are missing.
     package func statuses(of jobs: [JobID], on db: some Queryable) async throws -> [JobStatus] {
         try await db.query(
@@ -262,33 +270,6 @@ package struct JobQueue: Sendable {
             return JobStatus(id: JobID(rawValue: id), state: state, result: result, payload: payload)
         }
     }
-
-    /// Removes finished jobs, a batch at a time: completed ones soon, discarded ones later, since people read those.
-    /// - Returns: how many went.
-    package func clean(
-        completedOlderThan completedAge: Duration,
-        discardedOlderThan discardedAge: Duration,
-        limit: Int,
-        on db: some Queryable
-    ) async throws -> Int {
-        try await db.execute(
-            """
-            DELETE FROM job WHERE id IN (
-                SELECT id FROM job
-                WHERE (state = 'completed' AND finalized_at < now() - \(seconds: completedAge))
-                    OR (state = 'discarded' AND finalized_at < now() - \(seconds: discardedAge))
-                ORDER BY finalized_at LIMIT \(limit) FOR UPDATE SKIP LOCKED
-            )
-            """
-        )
-    }
-}
-
-/// A job whose worker fell silent.
-package struct RescuedJob: Sendable, Hashable {
-    package let id: JobID
-    package let queue: String
-    package let isDiscarded: Bool
 }
 
 extension Query.StringInterpolation {

@@ -58,7 +58,8 @@ package struct BlobStore: Sendable {
         try await db.query(
             """
             UPDATE blob
-            SET partial_generation = \(partial?.generation.rawValue), partial_validator = \(partial?.validator)
+            SET partial_generation = \(partial?.generation.rawValue), partial_validator = \(partial?.validator),
+                partial_bytes = NULL, partial_bytes_per_s = NULL
             WHERE digest = \(digest.description)
             """
         )
@@ -69,10 +70,15 @@ package struct BlobStore: Sendable {
     package func place(_ placement: BlobPlacement, on db: some Queryable) async throws -> BlobPlacement? {
         let old = try await db.query(
             """
-            WITH old AS (SELECT digest, generation, size_bytes FROM blob WHERE digest = \(placement.digest.description) FOR UPDATE)
+            -- NO KEY: a transaction that stores a manifest holds key shares of the blobs that it names
+            WITH old AS (
+                SELECT digest, generation, size_bytes FROM blob
+                WHERE digest = \(placement.digest.description) FOR NO KEY UPDATE
+            )
             UPDATE blob
             SET generation = \(placement.generation.rawValue), size_bytes = \(placement.sizeBytes), placed_at = now(),
-                partial_generation = NULL, partial_validator = NULL
+                partial_generation = NULL, partial_validator = NULL,
+                partial_bytes = NULL, partial_bytes_per_s = NULL
             FROM old WHERE blob.digest = old.digest
             RETURNING old.generation, old.size_bytes
             """

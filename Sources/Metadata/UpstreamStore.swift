@@ -120,13 +120,14 @@ package struct UpstreamStore: Sendable {
 
     private static let columns = """
         base_url, failures, last_failure, greatest(0, extract(epoch FROM open_until - now()))::float8,
-        rate_limit, rate_remaining, rate_window_s, max_connections, requests_per_s
+        rate_limit, rate_remaining, rate_window_s, extract(epoch FROM now() - rate_seen_at)::float8,
+        max_connections, requests_per_s
         """
 
     private static func condition(_ row: Row) throws -> UpstreamCondition {
-        let (baseURL, failures, failure, opensIn, limit, remaining, window, connections, requests) = try row.decode(
-            (String, Int, String?, Double?, Int?, Int?, Int?, Int?, Double?).self
-        )
+        let (
+            baseURL, failures, failure, opensIn, limit, remaining, window, seenAgo, connections, requests
+        ) = try row.decode((String, Int, String?, Double?, Int?, Int?, Int?, Double?, Int?, Double?).self)
         return UpstreamCondition(
             baseURL: baseURL,
             health: UpstreamHealth(
@@ -135,6 +136,7 @@ package struct UpstreamStore: Sendable {
                 opensIn: .seconds(opensIn ?? 0)
             ),
             rateLimit: remaining.map { RateLimit(limit: limit, remaining: $0, windowSeconds: window) },
+            rateLimitAge: seenAgo.map { .seconds(max(0, $0)) },
             maximumConnections: connections,
             requestsPerSecond: requests
         )

@@ -24,6 +24,18 @@ package enum JobQueueName: String, Sendable, Hashable, Codable, CaseIterable {
     case manifests
     /// Blobs that a client waits for: as long as the upstream takes.
     case blobs
+    /// Whatever no client waits for, of both kinds. It has slots of its own, so that clients never wait behind it.
+    case fills
+}
+
+/// Places in a queue; smaller is sooner.
+package enum JobPriority {
+    /// A client waits.
+    package static let client = 1
+    /// An operator waits who fetches ahead.
+    package static let ahead = 3
+    /// Nobody waits: what fails may be tried again much later.
+    package static let fill = 7
 }
 
 /// "What is behind this reference, upstream?": checks a tag, or fetches a manifest that is absent.

@@ -104,3 +104,61 @@ package struct DeclaredBlob: Sendable, Hashable {
         self.placement = placement
     }
 }
+
+/// How far a partial has come.
+package struct PartialNote: Sendable, Hashable {
+    package let digest: Digest
+    package let generation: Generation
+    package let storedBytes: Int64
+    package let bytesPerSecond: Int64
+
+    package init(digest: Digest, generation: Generation, storedBytes: Int64, bytesPerSecond: Int64) {
+        self.digest = digest
+        self.generation = generation
+        self.storedBytes = storedBytes
+        self.bytesPerSecond = bytesPerSecond
+    }
+}
+
+/// How far a blob has come, as those see it who don't see the storage: up to a second late.
+package struct BlobArrival: Sendable, Hashable {
+    package let isPresent: Bool
+    /// Bytes that are here; all of them when it is present.
+    package let storedBytes: Int64
+    /// Zero when nothing is known.
+    package let bytesPerSecond: Int64
+
+    package init(isPresent: Bool, storedBytes: Int64, bytesPerSecond: Int64) {
+        self.isPresent = isPresent
+        self.storedBytes = storedBytes
+        self.bytesPerSecond = bytesPerSecond
+    }
+}
+
+/// A blob that a fetcher is receiving.
+package struct ArrivingBlob: Sendable, Hashable {
+    package let digest: Digest
+    package let organization: OrganizationName
+    /// The repository that it was first asked for through.
+    package let repository: RepositoryName
+    package let sizeBytes: Int64
+    package let arrival: BlobArrival
+    /// Since a fetcher took it up.
+    package let age: Duration
+
+    package init(
+        digest: Digest,
+        organization: OrganizationName,
+        repository: RepositoryName,
+        sizeBytes: Int64,
+        arrival: BlobArrival,
+        age: Duration
+    ) {
+        self.digest = digest
+        self.organization = organization
+        self.repository = repository
+        self.sizeBytes = sizeBytes
+        self.arrival = arrival
+        self.age = age
+    }
+}

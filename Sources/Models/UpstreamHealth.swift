@@ -39,6 +39,8 @@ package struct UpstreamCondition: Sendable, Hashable {
     package let health: UpstreamHealth
     /// What it last said of its limit.
     package let rateLimit: RateLimit?
+    /// How long ago it said so.
+    package let rateLimitAge: Duration?
     /// Requests at once, and per second, that an operator allows us; nil for as many as we like.
     package let maximumConnections: Int?
     package let requestsPerSecond: Double?
@@ -47,12 +49,14 @@ package struct UpstreamCondition: Sendable, Hashable {
         baseURL: String,
         health: UpstreamHealth,
         rateLimit: RateLimit? = nil,
+        rateLimitAge: Duration? = nil,
         maximumConnections: Int? = nil,
         requestsPerSecond: Double? = nil
     ) {
         self.baseURL = baseURL
         self.health = health
         self.rateLimit = rateLimit
+        self.rateLimitAge = rateLimitAge
         self.maximumConnections = maximumConnections
         self.requestsPerSecond = requestsPerSecond
     }

@@ -33,7 +33,9 @@ struct MirrorRulesTests {
     )
     func chosen(_ namespace: String, _ path: String, _ organization: String, _ repository: String) throws {
         // `library/alpine` is also a path with the organization `library` in it; then that one is meant.
-        let organizations = try Self.organizations().filter { path != "library/alpine" || $0.name.rawValue != "library" }
+        let organizations = try Self.organizations().filter {
+            path != "library/alpine" || $0.name.rawValue != "library"
+        }
         let found = MirrorRules.choose(namespace, path: try RepositoryName(path), among: organizations)
         #expect(found?.organization.name.rawValue == organization)
         #expect(found?.repository.rawValue == repository)

@@ -33,7 +33,8 @@ struct ModuleGraphTests {
             "Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream",
         ],
         "Entrepot": [
-            "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Sealing", "ServiceRuntime", "Supervision",
+            "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Sealing", "ServiceRuntime",
+            "Supervision",
         ],
     ]
 

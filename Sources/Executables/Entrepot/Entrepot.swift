@@ -9,7 +9,9 @@ struct Entrepot: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "entrepot",
         abstract: "A pull-through cache for container registries.",
-        subcommands: [Up.self, Migrate.self, ProxyCommand.self, KeyCommand.self]
+        subcommands: [
+            Up.self, StatusCommand.self, ProxyCommand.self, UpstreamCommand.self, KeyCommand.self, Migrate.self,
+        ]
     )
 
     static func main() async {

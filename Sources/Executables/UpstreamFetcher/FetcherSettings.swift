@@ -51,6 +51,24 @@ struct FetcherSettings {
         default: "16",
         help: "blobs that one fetcher receives at once"
     )
+    private static let fillSlots = SettingKey(
+        "FETCHER_FILL_SLOTS",
+        kind: .int,
+        default: "4",
+        help: "fetches that no client waits for that one fetcher does at once, beside the others"
+    )
+    private static let fill = SettingKey(
+        "FILL",
+        kind: .bool,
+        default: "true",
+        help: "whether layers that clients skip are fetched as well"
+    )
+    private static let fillDelay = SettingKey(
+        "FILL_DELAY",
+        kind: .duration,
+        default: "5s",
+        help: "how long after a manifest the rest of its image is fetched; 0 is as FILL: false"
+    )
     private static let lease = SettingKey(
         "FETCHER_LEASE",
         kind: .duration,
@@ -68,7 +86,7 @@ struct FetcherSettings {
     static let keys =
         SharedSettings.keys + [
             allowedHosts, connectTimeout, responseTimeout, idleTimeout, manifestTimeout, manifestSlots, blobSlots,
-            lease, keyFiles,
+            fillSlots, fill, fillDelay, lease, keyFiles,
         ]
 
     let database: String
@@ -103,6 +121,9 @@ struct FetcherSettings {
         deadlines.smallObject = try settings.duration(Self.manifestTimeout)
         fetcher.manifestSlots = try settings.int(Self.manifestSlots, in: 1...1_000)
         fetcher.blobSlots = try settings.int(Self.blobSlots, in: 1...1_000)
+        fetcher.fillSlots = try settings.int(Self.fillSlots, in: 1...1_000)
+        let delay = try settings.duration(Self.fillDelay)
+        fetcher.fillDelay = try settings.bool(Self.fill) && delay > .zero ? delay : nil
         fetcher.lease = try settings.duration(Self.lease)
         // The rest of the time is for handing back what isn't done by then: another fetcher goes on where it stands.
         fetcher.shutdownGrace = min(fetcher.shutdownGrace, try settings.duration(SharedSettings.shutdownGrace) / 2)

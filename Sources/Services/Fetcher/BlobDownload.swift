@@ -9,8 +9,6 @@ import Upstream
 
 /// One partial being filled: as many transfers as it takes, each from where the last one broke off.
 struct BlobDownload {
-    /// Transfers in a row that brought nothing new before we give up.
-    private static let maximumFruitlessTries = 5
     /// Transfers in all: an upstream that cuts every one of them short isn't served for ever.
     private static let maximumTries = 100
     private static let retry = RetryPolicy(base: .milliseconds(100), cap: .seconds(3))
@@ -21,6 +19,8 @@ struct BlobDownload {
     let validator: String?
     let upstream: UpstreamClient
     let logger: Logger
+    /// Transfers in a row that brought nothing new before we give up.
+    var maximumFruitlessTries = 5
     /// Remembers the entity tag, so that another worker can resume with it.
     let remember: (String?) async throws -> Void
 
@@ -54,7 +54,7 @@ struct BlobDownload {
             } catch let failure as FetchFailure {
                 tries += 1
                 fruitless = writer.storedBytes > before ? 0 : fruitless + 1
-                guard failure.isTemporary, fruitless < Self.maximumFruitlessTries, tries < Self.maximumTries else {
+                guard failure.isTemporary, fruitless < maximumFruitlessTries, tries < Self.maximumTries else {
                     throw failure
                 }
                 logger.warning(

@@ -1,45 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import Blobs
-package import Jobs
-package import Logging
+import Blobs
+import Jobs
+import Logging
 import Metadata
-package import Models
+import Models
 import OCI
-package import Postgres
-package import Upstream
+import Postgres
+import Upstream
 
 /// Brings a blob's bytes into the storage, where clients read them while they arrive.
 ///
 /// Doing it twice is harmless: the second worker finds the blob placed, or takes over the partial of the first if that
 /// one is dead, or makes a partial of its own. Only the holder of the job's lease publishes.
-package struct BlobFetchHandler: JobHandler {
-    package let kind = JobKind.blobFetch
+struct BlobFetchHandler: JobHandler {
+    let kind = JobKind.blobFetch
 
     private let client: PostgresClient
     private let storage: any BlobStorage
     private let upstream: UpstreamClient
     private let notifier: JobNotifier
+    private let progress: ProgressRecorder
     private let logger: Logger
     private let organizations = OrganizationStore()
     private let blobs = BlobStore()
+    private let states = ImageStateStore()
     private let queue = JobQueue()
 
-    package init(
+    init(
         client: PostgresClient,
         storage: any BlobStorage,
         upstream: UpstreamClient,
         notifier: JobNotifier,
+        progress: ProgressRecorder,
         logger: Logger
     ) {
         self.client = client
         self.storage = storage
         self.upstream = upstream
         self.notifier = notifier
+        self.progress = progress
         self.logger = logger
     }
 
-    package func handle(_ job: ClaimedJob) async throws -> JobOutcome {
+    func handle(_ job: ClaimedJob) async throws -> JobOutcome {
         let fetch = try JSONText.decode(BlobFetch.self, job.payload)
         var logger = logger
         logger[metadataKey: "job.id"] = "\(job.lease.job)"
@@ -50,19 +54,16 @@ package struct BlobFetchHandler: JobHandler {
             await notifier.jobsFinished([job.lease.job])
             return .finished
         } catch let failure as FetchFailure {
-            return discard(failure, logger)
+            return outcome(of: job, failure, logger)
         } catch let error as BlobStorageError {
             logger.error("storage failed", metadata: ["error": "\(error)"])
-            return discard(FetchFailure(.cache, "the cache's storage failed (\(error.code))"), logger)
+            return outcome(of: job, FetchFailure(.cache, "the cache's storage failed (\(error.code))"), logger)
         }
     }
 
-    private func discard(_ failure: FetchFailure, _ logger: Logger) -> JobOutcome {
+    private func outcome(of job: ClaimedJob, _ failure: FetchFailure, _ logger: Logger) -> JobOutcome {
         logger.warning("blob not fetched", metadata: ["cause": "\(failure.cause)", "reason": "\(failure)"])
-        return .discard(
-            reason: failure.message,
-            result: JSONText.encode(FetchVerdict<String>(failure: failure))
-        )
+        return FillPolicy.outcome(of: job, failure, result: JSONText.encode(FetchVerdict<String>(failure: failure)))
     }
 
     private func bring(_ fetch: BlobFetch, _ job: ClaimedJob, _ logger: Logger) async throws {
@@ -83,7 +84,7 @@ package struct BlobFetchHandler: JobHandler {
         for isLastChance in [false, true] {
             let writer = try await acquire(leftover, fetch, job)
             defer { writer.close() }
-            let download = BlobDownload(
+            var download = BlobDownload(
                 fetch: fetch,
                 repository: repository,
                 writer: writer,
@@ -94,7 +95,10 @@ package struct BlobFetchHandler: JobHandler {
                 let partial = PartialRecord(generation: writer.generation, validator: validator)
                 try await record(partial, of: fetch, job)
             }
-            if try await download.run() == fetch.digest {
+            // A fill comes back later: an upstream that stumbles isn't pressed for what nobody waits for.
+            if job.isFill { download.maximumFruitlessTries = 1 }
+            let digest = try await progress.watching(writer, of: fetch.digest) { try await download.run() }
+            if digest == fetch.digest {
                 return try await publish(writer, fetch, job, logger)
             }
             try writer.discard()
@@ -157,17 +161,23 @@ package struct BlobFetchHandler: JobHandler {
         try writer.markVerified()
         try await BlockingIO.run { try writer.publish() }
         let replaced: BlobPlacement?
+        let completed: [ManifestID]
         do {
-            replaced = try await client.withTransaction { transaction in
+            (replaced, completed) = try await client.withTransaction { transaction in
                 try await queue.complete(job.lease, result: Self.success(fetch), on: transaction)
-                return try await blobs.place(placement, on: transaction)
+                let replaced = try await blobs.place(placement, on: transaction)
+                guard replaced == nil else { return (replaced, []) }
+                return (nil, try await states.completed(by: fetch.digest, on: transaction))
             }
         } catch let error as JobQueueError where error.code == .leaseLost {
             try storage.remove(placement)
             throw error
         }
         if let replaced { try storage.remove(replaced) }
-        logger.info("blob fetched", metadata: ["bytes": "\(placement.sizeBytes)"])
+        logger.info(
+            "blob fetched",
+            metadata: ["bytes": "\(placement.sizeBytes)", "completed": "\(completed.count)"]
+        )
     }
 
     private static func success(_ fetch: BlobFetch) -> String {

@@ -30,7 +30,10 @@ package struct CredentialVault: CredentialSource, Service {
         do {
             return try opener.open(sealed, for: organization)
         } catch {
-            logger.error("credentials can't be opened", metadata: ["organization": "\(organization)", "error": "\(error)"])
+            logger.error(
+                "credentials can't be opened",
+                metadata: ["organization": "\(organization)", "error": "\(error)"]
+            )
             throw FetchFailure(.denied, "the organization's credentials can't be opened: \(error)")
         }
     }

@@ -16,6 +16,10 @@ package struct FetcherService: Service {
         package var manifestSlots = 32
         /// Blobs that arrive at once.
         package var blobSlots = 16
+        /// Fetches that no client waits for that run at once, beside those.
+        package var fillSlots = 4
+        /// How long after a manifest the rest of its image is fetched; nil for never.
+        package var fillDelay: Duration? = .seconds(5)
         /// How long a silent fetcher keeps its jobs.
         package var lease: Duration = .seconds(5)
         /// How long running fetches may go on after a shutdown began.
@@ -28,6 +32,7 @@ package struct FetcherService: Service {
     private let maintenance: JobMaintenance
     private let sweeper: PartialSweeper
     private let prober: UpstreamProber
+    private let progress: ProgressRecorder
     private let hub: ChangeHub
     private let wakeUps: [(ChangeHub.Topic, WakeUp)]
 
@@ -43,30 +48,40 @@ package struct FetcherService: Service {
         logger: Logger
     ) {
         let notifier = JobNotifier(client: client, logger: logger)
-        let handlers: [JobQueueName: any JobHandler] = [
-            .manifests: ManifestFetchHandler(client: client, upstream: upstream, notifier: notifier, logger: logger),
-            .blobs: BlobFetchHandler(
-                client: client,
-                storage: storage,
-                upstream: upstream,
-                notifier: notifier,
-                logger: logger
-            ),
+        progress = ProgressRecorder(client: client, logger: logger)
+        let manifests = ManifestFetchHandler(
+            client: client,
+            upstream: upstream,
+            notifier: notifier,
+            fill: BackgroundFill(delay: configuration.fillDelay, logger: logger),
+            logger: logger
+        )
+        let blobs = BlobFetchHandler(
+            client: client,
+            storage: storage,
+            upstream: upstream,
+            notifier: notifier,
+            progress: progress,
+            logger: logger
+        )
+        let queues: [(name: JobQueueName, slots: Int, handlers: [any JobHandler])] = [
+            (.manifests, configuration.manifestSlots, [manifests]),
+            (.blobs, configuration.blobSlots, [blobs]),
+            (.fills, configuration.fillSlots, [manifests, blobs]),
         ]
-        let slots: [JobQueueName: Int] = [.manifests: configuration.manifestSlots, .blobs: configuration.blobSlots]
         var processors: [JobProcessor] = []
         var wakeUps: [(ChangeHub.Topic, WakeUp)] = []
-        for (queue, handler) in handlers {
-            var processing = JobProcessor.Configuration(queue: queue, slots: slots[queue] ?? 1)
+        for queue in queues {
+            var processing = JobProcessor.Configuration(queue: queue.name, slots: queue.slots)
             processing.lease = configuration.lease
             processing.shutdownGrace = configuration.shutdownGrace
             let wakeUp = WakeUp()
-            wakeUps.append((.queue(queue.rawValue), wakeUp))
+            wakeUps.append((.queue(queue.name.rawValue), wakeUp))
             processors.append(
                 JobProcessor(
                     processing,
                     worker: worker,
-                    handlers: [handler],
+                    handlers: queue.handlers,
                     client: client,
                     notifier: notifier,
                     wakeUp: wakeUp,
@@ -90,6 +105,7 @@ package struct FetcherService: Service {
             group.addTask { try await maintenance.run() }
             group.addTask { try await sweeper.run() }
             group.addTask { try await prober.run() }
+            group.addTask { try await progress.run() }
             try await group.waitForAll()
         }
     }

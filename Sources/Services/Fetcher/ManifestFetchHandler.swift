@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import Jobs
-package import Logging
+import Jobs
+import Logging
 import Metadata
-package import Models
+import Models
 import OCI
-package import Postgres
-package import Upstream
+import Postgres
+import Upstream
 
 /// Resolves a tag or fetches a manifest, and writes everything that follows from it in one transaction with the end of
 /// the job. Doing it twice stores the same rows.
-package struct ManifestFetchHandler: JobHandler {
-    package let kind = JobKind.manifestFetch
+struct ManifestFetchHandler: JobHandler {
+    let kind = JobKind.manifestFetch
 
     private let client: PostgresClient
     private let upstream: UpstreamClient
     private let notifier: JobNotifier
+    private let fill: BackgroundFill
     private let logger: Logger
     private let organizations = OrganizationStore()
     private let manifests = ManifestStore()
@@ -25,14 +26,21 @@ package struct ManifestFetchHandler: JobHandler {
     private let retry = RetryPolicy(base: .milliseconds(150), cap: .milliseconds(600))
     private let tries = 3
 
-    package init(client: PostgresClient, upstream: UpstreamClient, notifier: JobNotifier, logger: Logger) {
+    init(
+        client: PostgresClient,
+        upstream: UpstreamClient,
+        notifier: JobNotifier,
+        fill: BackgroundFill,
+        logger: Logger
+    ) {
         self.client = client
         self.upstream = upstream
         self.notifier = notifier
+        self.fill = fill
         self.logger = logger
     }
 
-    package func handle(_ job: ClaimedJob) async throws -> JobOutcome {
+    func handle(_ job: ClaimedJob) async throws -> JobOutcome {
         let fetch = try JSONText.decode(ManifestFetch.self, job.payload)
         do {
             let fetched = try await resolve(fetch, job)
@@ -56,10 +64,8 @@ package struct ManifestFetchHandler: JobHandler {
                     "reason": "\(failure)",
                 ]
             )
-            return .discard(
-                reason: failure.message,
-                result: JSONText.encode(FetchVerdict<ManifestFetched>(failure: failure))
-            )
+            let result = JSONText.encode(FetchVerdict<ManifestFetched>(failure: failure))
+            return FillPolicy.outcome(of: job, failure, result: result)
         }
     }
 
@@ -129,6 +135,7 @@ package struct ManifestFetchHandler: JobHandler {
                     on: transaction
                 )
             }
+            try await fill.enqueue(for: document, manifest: manifestID, fetch, config, on: transaction)
             let fetched = ManifestFetched(digest: digest, isNew: true)
             try await queue.complete(
                 job.lease,

@@ -107,6 +107,8 @@ package final class Deployment: Sendable {
             "ENTREPOT_LOG_FORMAT": "text",
             "ENTREPOT_LOG_LEVEL": "debug",
             "ENTREPOT_FETCHER_LEASE": "2s",
+            // Tests count what upstream is asked for; those of fills say when.
+            "ENTREPOT_FILL_DELAY": "0",
             "ENTREPOT_DB_CONNECTION_POOLING_MAX": "8",
         ]
         return try TestProcess(

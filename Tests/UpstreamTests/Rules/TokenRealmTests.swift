@@ -112,7 +112,10 @@ struct TokenRealmTests {
         }
         _ = try TokenRealm(challenge("https://auth.example/t"), for: repository(["AUTH.example"]))
         _ = try TokenRealm(challenge("https://auth.example:8443/t"), for: repository(["auth.example:8443"]))
-        _ = try TokenRealm(challenge("http://auth.example:5000/t"), for: repository(["auth.example:5000"], insecure: true))
+        _ = try TokenRealm(
+            challenge("http://auth.example:5000/t"),
+            for: repository(["auth.example:5000"], insecure: true)
+        )
         for (realm, hosts) in [
             ("https://auth.example:8443/t", ["auth.example"]), ("http://auth.example/t", ["auth.example"]),
             ("https://evil-auth.example/t", ["auth.example"]), ("https://auth.example.evil/t", ["auth.example"]),
