@@ -3,6 +3,8 @@
 import Foundation
 import Testing
 
+@testable import ServiceRuntime
+
 /// The README's tables against what they speak of.
 @Suite("README")
 struct ReadmeTests {
@@ -26,6 +28,7 @@ struct ReadmeTests {
             }
         }
         #expect(defined.count > 15)
+        #expect(Set(defined.keys) == KnownSettings.names, "what config.yaml may set")
 
         let readme = try Self.text("README.md")
         let section = try #require(readme.split(separator: "\n## ").first { $0.hasPrefix("Settings") })

@@ -114,4 +114,22 @@ struct SettingsFileTests {
             #expect(try reader.string(Self.size) == value)
         }
     }
+
+    @Test("a key that is no setting of any program is refused by its name, and a near one is offered")
+    func strangers() throws {
+        #expect(
+            try refusal("SIZE: 1\nLOG_LEVLE: info\n") == "\(path): LOG_LEVLE isn't a setting; did you mean LOG_LEVEL?"
+        )
+        #expect(
+            try refusal("fetcher_lease: 5s\n") == "\(path): fetcher_lease isn't a setting; did you mean FETCHER_LEASE?"
+        )
+        #expect(try refusal("COMPLETELY_ELSE: 5s\n") == "\(path): COMPLETELY_ELSE isn't a setting")
+    }
+
+    @Test("a setting of another program is nothing to complain of")
+    func others() throws {
+        try "SIZE: mine\nFETCHER_LEASE: 9s\n".write(toFile: path, atomically: false, encoding: .utf8)
+        let reader = try SettingsReader(keys: [Self.size], flags: [:], environment: [:], path: path)
+        #expect(try reader.string(Self.size) == "mine")
+    }
 }

@@ -18,7 +18,7 @@ struct SettingsReaderTests {
     private func reader(from strongest: Source, in folder: TemporaryDirectory) throws -> SettingsReader {
         var flags: [SettingKey: String] = [:]
         var environment: [String: String] = [:]
-        var config = "OTHER: 1\n"
+        var config = "LOG_LEVEL: info\n"
         for source in Source.allCases where source.rawValue >= strongest.rawValue {
             let path = "\(folder.path)/\(source)"
             switch source {

@@ -36,6 +36,11 @@ package struct SettingsReader: Sendable {
         self.environment = environment
         self.path = path ?? environment["ENTREPOT_CONFIG"] ?? ""
         file = self.path.isEmpty ? [:] : try Self.read(self.path)
+        let known = KnownSettings.names.union(keys.map(\.name))
+        if let stranger = file.keys.sorted().first(where: { !known.contains($0) }) {
+            let hint = KnownSettings.nearest(to: stranger).map { "; did you mean \($0)?" } ?? ""
+            throw SettingsError("\(self.path): \(stranger) isn't a setting\(hint)")
+        }
     }
 
     // MARK: - Getters. All throw ``SettingsError``.
