@@ -32,6 +32,7 @@ package struct BlobPull: Sendable {
     private let storage: any BlobStorage
     private let logger: Logger
     private let blobs = BlobStore()
+    private let finding = Coalescer<Key, DeclaredBlob?>()
     private let placements = BoundedCache<Key, BlobPlacement>(maximumCost: 100_000, lifetime: .seconds(10))
 
     package init(client: PostgresClient, storage: any BlobStorage, logger: Logger) {
@@ -49,14 +50,10 @@ package struct BlobPull: Sendable {
     ) async throws -> Source? {
         let key = Key(organization: organization.id, repository: repository, digest: digest)
         if let placement = placements[key], let source = try await open(placement, key) { return source }
-        guard
-            let blob = try await blobs.find(
-                digest,
-                repository: repository,
-                organization: organization.id,
-                on: client
-            )
-        else { return nil }
+        let found = try await finding.value(for: key) {
+            try await blobs.find(digest, repository: repository, organization: organization.id, on: client)
+        }
+        guard let blob = found else { return nil }
         if let placement = blob.placement, let source = try await open(placement, key) {
             placements.insert(placement, for: key)
             return source

@@ -41,6 +41,7 @@ package struct ManifestPull: Sendable {
     private let tags = TagStore()
     /// Manifests by digest can't change, so only membership ages.
     private let cache: BoundedCache<Key, ManifestRecord>
+    private let finding = Coalescer<Key, ManifestRecord?>()
 
     /// - Parameter cacheBytes: memory for manifests
     package init(
@@ -224,14 +225,10 @@ package struct ManifestPull: Sendable {
     ) async throws -> ManifestRecord? {
         let key = Key(organization: organization.id, repository: repository, digest: digest)
         if let manifest = cache[key] { return manifest }
-        guard
-            let manifest = try await manifests.find(
-                digest,
-                repository: repository,
-                organization: organization.id,
-                on: client
-            )
-        else { return nil }
+        let found = try await finding.value(for: key) {
+            try await manifests.find(digest, repository: repository, organization: organization.id, on: client)
+        }
+        guard let manifest = found else { return nil }
         cache.insert(manifest, for: key, cost: manifest.bytes.count + 512)
         return manifest
     }

@@ -12,6 +12,7 @@ package struct OrganizationDirectory: Sendable {
 
     private let client: PostgresClient
     private let store = OrganizationStore()
+    private let finding = Coalescer<OrganizationName, Organization?>()
     private let cache = BoundedCache<OrganizationName, Organization>(maximumCost: 10_000, lifetime: .seconds(5))
     private let all = BoundedCache<Everything, [Organization]>(maximumCost: 2, lifetime: .seconds(5))
 
@@ -25,7 +26,8 @@ package struct OrganizationDirectory: Sendable {
 
     package func find(_ name: OrganizationName) async throws -> Organization? {
         if let organization = cache[name] { return organization }
-        guard let organization = try await store.find(name, on: client) else { return nil }
+        let found = try await finding.value(for: name) { try await store.find(name, on: client) }
+        guard let organization = found else { return nil }
         cache.insert(organization, for: name)
         return organization
     }
