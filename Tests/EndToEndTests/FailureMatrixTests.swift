@@ -25,6 +25,17 @@ import Testing
             case drip
             case certificate
             case blackhole
+
+            /// Short ones for what they end; an answer may take its time on a busy machine.
+            var deadlines: [String: String] {
+                switch self {
+                case .blackhole: ["ENTREPOT_UPSTREAM_CONNECT_TIMEOUT": "300ms"]
+                case .silence: ["ENTREPOT_UPSTREAM_RESPONSE_TIMEOUT": "1s"]
+                case .hang: ["ENTREPOT_UPSTREAM_RESPONSE_TIMEOUT": "1s", "ENTREPOT_UPSTREAM_IDLE_TIMEOUT": "1s"]
+                case .drip: ["ENTREPOT_UPSTREAM_RESPONSE_TIMEOUT": "1s", "ENTREPOT_UPSTREAM_MANIFEST_TIMEOUT": "2s"]
+                case .address, .answer, .certificate: [:]
+                }
+            }
         }
 
         let testDescription: String
@@ -90,12 +101,12 @@ import Testing
     func matrix(_ failure: Failure) async throws {
         try await ScriptedUpstream.with { upstream in
             for tag in ["t", "other"] { upstream.add(Self.image, to: "a/b", tag: tag) }
-            let quick = [
-                "ENTREPOT_UPSTREAM_CONNECT_TIMEOUT": "300ms", "ENTREPOT_UPSTREAM_RESPONSE_TIMEOUT": "300ms",
-                "ENTREPOT_UPSTREAM_IDLE_TIMEOUT": "300ms", "ENTREPOT_UPSTREAM_MANIFEST_TIMEOUT": "900ms",
-            ]
-            try await Deployment.with(["up=\(upstream.url)"], frontends: 2, fetchers: 2, environment: quick) {
-                deployment in
+            try await Deployment.with(
+                ["up=\(upstream.url)"],
+                frontends: 2,
+                fetchers: 2,
+                environment: failure.way.deadlines
+            ) { deployment in
                 expectServed(try await deployment.pullRecorded(Self.path, tag: "t"), Self.image.bytes)
                 try await breaking(failure, upstream, deployment) {
                     try await fresh(deployment, upstream)

@@ -81,7 +81,7 @@ struct HealthTests {
                 try await health(of: deployment.frontends[0]), try await health(of: deployment.fetchers[0]),
             ]
             for service in services { #expect(try await service.get("/readyz").status == 200) }
-            let server = try PostgresCluster.shared().connectionString("postgres")
+            let server = try await PostgresCluster.shared().connectionString("postgres")
             let drop = "DROP DATABASE \(database) WITH (FORCE)"
             #expect(try await TestProcess("/usr/bin/env", ["psql", "-Xqc", drop, server]).exitStatus() == 0)
             for service in services {

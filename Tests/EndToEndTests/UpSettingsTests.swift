@@ -95,7 +95,7 @@ struct UpSettingsTests {
 
     @Test("an address that is in use ends the start at once, even if a registry answers there")
     func addressInUse() async throws {
-        let database = try PostgresCluster.shared().makeDatabase()
+        let database = try await PostgresCluster.shared().makeDatabase()
         try await ScriptedUpstream.with { other in
             let words = ["up", "--data", folder.path + "/data", "--listen", other.host, "--postgres", database]
             let (status, text) = try await run(words)
@@ -119,7 +119,7 @@ struct UpSettingsTests {
                 LOG_FORMAT: json
                 FRONTENDS: 7
                 SSRF_ALLOWED_HOSTS: [\(upstream.host)]
-                DB_URI: \(try PostgresCluster.shared().makeDatabase())
+                DB_URI: \(try await PostgresCluster.shared().makeDatabase())
                 """
             try text.write(toFile: config, atomically: false, encoding: .utf8)
             let up = try await RunningUp.start(
@@ -141,7 +141,7 @@ struct UpSettingsTests {
 
     @Test("migrate brings a database up to date, and says when there is nothing to do")
     func migrate() async throws {
-        let database = try PostgresCluster.shared().makeDatabase()
+        let database = try await PostgresCluster.shared().makeDatabase()
         let (status, text) = try await run(["migrate", "--postgres", database])
         #expect(status == 0, "\(text)")
         #expect(text.contains("applied: initial"), "\(text)")

@@ -138,7 +138,7 @@ struct UpTests {
         "several frontends take consecutive ports of one cache on a server that was there before, used by one `up` only"
     )
     func several() async throws {
-        let database = try PostgresCluster.shared().makeDatabase()
+        let database = try await PostgresCluster.shared().makeDatabase()
         try await ScriptedUpstream.with { upstream in
             upstream.add(Self.image, to: "app/web", tag: "1")
             let up = try await RunningUp.start(
@@ -164,7 +164,7 @@ struct UpTests {
 
     @Test("an upstream on a private address is refused unless it was allowed, in an error that says so")
     func privateUpstream() async throws {
-        let database = try PostgresCluster.shared().makeDatabase()
+        let database = try await PostgresCluster.shared().makeDatabase()
         try await ScriptedUpstream.with { upstream in
             upstream.add(Self.image, to: "app/web", tag: "1")
             let up = try await RunningUp.start(
@@ -182,7 +182,7 @@ struct UpTests {
 
     @Test("a first start that names no upstream proxies the well-known registries, a later one what there is")
     func defaults() async throws {
-        let arguments = ["--postgres", try PostgresCluster.shared().makeDatabase()]
+        let arguments = ["--postgres", try await PostgresCluster.shared().makeDatabase()]
         let up = try await RunningUp.start(data: data, arguments)
         try await up.process.line(
             containing: "try:   podman pull --tls-verify=false 127.0.0.1:\(up.port)/docker/library/alpine:latest"

@@ -14,7 +14,7 @@ struct JobNotifierTests {
         _ channels: [JobNotifier.Channel],
         _ body: (JobNotifier, PostgresClient, inout Heard) async throws -> Void
     ) async throws {
-        let database = try PostgresCluster.shared().makeDatabase()
+        let database = try await PostgresCluster.shared().makeDatabase()
         let configuration = PostgresConfiguration(connectionString: database, maximumConnections: 1)
         let client = PostgresClient(configuration, logger: TestQueue.logger)
         let notifier = JobNotifier(client: client, logger: TestQueue.logger)

@@ -18,7 +18,7 @@ struct TestQueue: Sendable {
 
     static var logger: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 
-    private static let sharedDatabase = Swift.Result { try PostgresCluster.shared().makeDatabase() }
+    private static let sharedDatabase = Task { try await PostgresCluster.shared().makeDatabase() }
     private static let schemas = Atomic(0)
 
     /// - Parameter hearsOthers: false for tests that listen, since notifications know no schemas
@@ -26,7 +26,7 @@ struct TestQueue: Sendable {
         hearsOthers: Bool = true,
         _ body: (TestQueue) async throws -> Result
     ) async throws -> Result {
-        let database = hearsOthers ? try sharedDatabase.get() : try PostgresCluster.shared().makeDatabase()
+        let database = hearsOthers ? try await sharedDatabase.value : try await PostgresCluster.shared().makeDatabase()
         let schema = "queue_\(schemas.add(1, ordering: .relaxed).newValue)"
         var configuration = PostgresConfiguration(
             connectionString: "\(database) options='-c search_path=\(schema)'",

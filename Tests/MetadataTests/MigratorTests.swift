@@ -18,7 +18,7 @@ struct MigratorTests {
     private static let third = Migration(version: 3, name: "three", sql: "ALTER TABLE b ADD COLUMN m int")
 
     private func withEmptyDatabase(_ body: (PostgresClient) async throws -> Void) async throws {
-        try await TestDatabase.withClient(of: PostgresCluster.shared().makeDatabase(), body)
+        try await TestDatabase.withClient(of: await PostgresCluster.shared().makeDatabase(), body)
     }
 
     private func code(_ body: () async throws -> Void) async throws -> MetadataError.Code? {

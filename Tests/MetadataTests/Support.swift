@@ -12,7 +12,7 @@ enum TestDatabase {
     /// One migrated database for all stores; each test has organizations and contents of its own. It sorts text as
     /// people do, so that a list in the order of bytes is one on purpose.
     private static let migrated = Task {
-        let empty = try PostgresCluster.shared().makeDatabase()
+        let empty = try await PostgresCluster.shared().makeDatabase()
         try await withClient(of: empty) { client in
             _ = try await client.query(
                 """
@@ -21,7 +21,7 @@ enum TestDatabase {
                 """
             )
         }
-        let string = try PostgresCluster.shared().connectionString("metadata_stores")
+        let string = try await PostgresCluster.shared().connectionString("metadata_stores")
         try await withClient(of: string) { client in _ = try await Migrator().migrate(client) }
         return string
     }

@@ -43,7 +43,7 @@ struct ConnectTests {
 
     @Test("a database that isn't there is named, in one line")
     func noDatabase() async throws {
-        let string = try PostgresCluster.shared().connectionString("no_such_database")
+        let string = try await PostgresCluster.shared().connectionString("no_such_database")
         let (error, _) = try await failure(string)
         #expect(error?.code == .connect)
         #expect(error?.message.contains("no_such_database") == true)
@@ -86,7 +86,7 @@ struct ConnectTests {
     @Test("connections that fail leave their place to the next try")
     func failuresTakeNoPlace() async throws {
         let name = TestServer.uniqueName("later")
-        let string = try PostgresCluster.shared().connectionString(name)
+        let string = try await PostgresCluster.shared().connectionString(name)
         var configuration = PostgresConfiguration(connectionString: string, maximumConnections: 1)
         configuration.acquireTimeout = .milliseconds(100)
         let client = PostgresClient(configuration, logger: TestServer.logger)

@@ -43,7 +43,7 @@ struct NotificationListenerTests {
     func hears() async throws {
         let channel = TestServer.uniqueName("channel")
         let odd = TestServer.uniqueName("Odd \"Channel\" ")
-        let configuration = try TestServer.configuration()
+        let configuration = try await TestServer.configuration()
         try await TestServer.withClient { client in
             try await listening(to: [channel, odd], configuration) { heard in
                 #expect(try await heard.next() == "connected")
@@ -61,7 +61,7 @@ struct NotificationListenerTests {
     func reconnects() async throws {
         let name = TestServer.uniqueName("listener")
         let channel = TestServer.uniqueName("channel")
-        let configuration = try TestServer.configuration(name: name)
+        let configuration = try await TestServer.configuration(name: name)
         try await TestServer.withClient { client in
             try await listening(to: [channel], configuration) { heard in
                 #expect(try await heard.next() == "connected")
@@ -78,7 +78,7 @@ struct NotificationListenerTests {
     @Test("a listener that starts before its database is there listens as soon as it is")
     func startsEarly() async throws {
         let name = TestServer.uniqueName("early")
-        let string = try PostgresCluster.shared().connectionString(name)
+        let string = try await PostgresCluster.shared().connectionString(name)
         try await TestServer.withClient { client in
             try await listening(to: ["any"], PostgresConfiguration(connectionString: string)) { heard in
                 try await client.query("CREATE DATABASE \(unescaped: name)")
@@ -90,7 +90,7 @@ struct NotificationListenerTests {
     @Test("a listener that hears nothing ends when it is told to")
     func ends() async throws {
         let name = TestServer.uniqueName("silent")
-        let configuration = try TestServer.configuration(name: name)
+        let configuration = try await TestServer.configuration(name: name)
         try await TestServer.withClient { client in
             let clock = ContinuousClock()
             var toldToEnd = clock.now

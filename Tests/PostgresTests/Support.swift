@@ -7,20 +7,26 @@ import TestSupport
 
 /// What all suites against the server share: one empty database, in which each test has tables and names of its own.
 enum TestServer {
-    private static let database = Result { try PostgresCluster.shared().makeDatabase() }
+    private static let database = Task { try await PostgresCluster.shared().makeDatabase() }
 
     static var connectionString: String {
-        get throws { try database.get() }
+        get async throws { try await database.value }
     }
 
     static var logger: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 
-    static func configuration(maximumConnections: Int = 2, name: String = "tests") throws -> PostgresConfiguration {
-        try PostgresConfiguration(
-            connectionString: connectionString,
+    static func configuration(
+        maximumConnections: Int = 2,
+        name: String = "tests"
+    ) async throws -> PostgresConfiguration {
+        var configuration = PostgresConfiguration(
+            connectionString: try await connectionString,
             applicationName: name,
             maximumConnections: maximumConnections
         )
+        // Hundreds of tests share the machine.
+        configuration.acquireTimeout = .seconds(60)
+        return configuration
     }
 
     /// Gives `body` a client of its own.
@@ -31,7 +37,7 @@ enum TestServer {
         adjust: (inout PostgresConfiguration) -> Void = { _ in },
         _ body: (PostgresClient) async throws -> Result
     ) async throws -> Result {
-        var configuration = try configuration(maximumConnections: maximumConnections, name: name)
+        var configuration = try await configuration(maximumConnections: maximumConnections, name: name)
         adjust(&configuration)
         let client = PostgresClient(configuration, logger: logger)
         do {

@@ -48,7 +48,7 @@ struct PullBench: Sendable {
     private init(_ folder: String, _ size: Int64, _ manifestDeadline: Duration) async throws {
         let logger = Logger(label: "pull-tests") { _ in SwiftLogNoOpLogHandler() }
         // The first who asks waits until a server has started: not on a thread that other tests need.
-        let connectionString = try await BlockingIO.run { try PostgresCluster.shared().makeDatabase() }
+        let connectionString = try await PostgresCluster.shared().makeDatabase()
         let database = PostgresConfiguration(connectionString: connectionString)
         client = PostgresClient(database, logger: logger)
         storage = try FileBlobStorage(root: folder + "/storage")

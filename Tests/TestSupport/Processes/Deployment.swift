@@ -45,7 +45,7 @@ package final class Deployment: Sendable {
     }
 
     private init(_ proxies: [String], environment: [String: String]) async throws {
-        database = try PostgresCluster.shared().makeDatabase()
+        database = try await PostgresCluster.shared().makeDatabase()
         storage = try TemporaryDirectory()
         self.environment = environment
         var logger = Logger(label: "deployment")

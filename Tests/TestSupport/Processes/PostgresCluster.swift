@@ -8,6 +8,8 @@ import Synchronization
 /// A PostgreSQL cluster for one test process, reachable through a Unix socket, gone with the process.
 package final class PostgresCluster: Sendable {
     private static let account = "postgres"
+    /// Starting programs and waiting for them blocks, which threads of the cooperative pool must not.
+    private static let thread = DispatchQueue(label: "PostgreSQL of the tests")
     private static let start = Mutex<Result<PostgresCluster, any Error>?>(nil)
 
     private let folder: String
@@ -15,19 +17,21 @@ package final class PostgresCluster: Sendable {
     private let databases = Atomic(0)
 
     /// The cluster of this process; started by the first who asks.
-    package static func shared() throws -> PostgresCluster {
-        try start.withLock { start in
-            if let start { return try start.get() }
-            let result = Result { try PostgresCluster() }
-            start = result
-            return try result.get()
+    package static func shared() async throws -> PostgresCluster {
+        try await blocking {
+            try start.withLock { start in
+                if let start { return try start.get() }
+                let result = Result { try PostgresCluster() }
+                start = result
+                return try result.get()
+            }
         }
     }
 
     /// Connection string of a new, empty database.
-    package func makeDatabase() throws -> String {
+    package func makeDatabase() async throws -> String {
         let name = "test_\(databases.add(1, ordering: .relaxed).newValue)"
-        try psql("CREATE DATABASE \(name)")
+        try await Self.blocking { try self.psql("CREATE DATABASE \(name)") }
         return connectionString(name)
     }
 
@@ -48,27 +52,28 @@ package final class PostgresCluster: Sendable {
             ]
         )
         // The guard outlives us by a moment: it waits for our death, ends the server and removes the folder.
-        let server = Process()
-        server.executableURL = URL(filePath: "/bin/sh")
-        server.arguments = [
-            "-c",
+        let guarding = [
+            "/bin/sh", "-c",
             """
             "$@" >/dev/null 2>&1 & server=$!
             while kill -0 \(getpid()) 2>/dev/null; do sleep 0.2; done
             kill -QUIT $server; wait $server; rm -rf '\(folder)'
             """, "postgres",
         ]
-        server.arguments?.append(
-            contentsOf: Self.asAccount(isRoot) + [
+        let server =
+            Self.asAccount(isRoot) + [
                 programs + "/postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off",
                 "-c", "max_connections=400", "-c", "unix_socket_permissions=0777", "-c", "log_min_messages=panic",
             ]
-        )
-        server.standardInput = FileHandle.nullDevice
-        server.standardOutput = FileHandle.nullDevice
-        server.standardError = FileHandle.nullDevice
-        try server.run()
+        _ = try Child(guarding + server, output: nil)
         try awaitServer()
+    }
+
+    private static func blocking<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value
+    {
+        try await withCheckedThrowingContinuation { continuation in
+            thread.async { continuation.resume(with: Result(catching: work)) }
+        }
     }
 
     private static func asAccount(_ isRoot: Bool) -> [String] {
@@ -105,25 +110,18 @@ package final class PostgresCluster: Sendable {
     /// another program has inherited would never end.
     private static func run(_ words: [String]) throws {
         let path = "/tmp/entrepot-test-output-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
-        guard FileManager.default.createFile(atPath: path, contents: nil),
-            let output = FileHandle(forWritingAtPath: path)
-        else { throw TestSupportError("\(path) can't be made") }
-        defer { unlink(path) }
-        let process = Process()
-        process.executableURL = URL(filePath: words[0])
-        process.arguments = Array(words.dropFirst())
-        process.currentDirectoryURL = URL(filePath: "/")
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = output
-        process.standardError = output
-        let hasEnded = DispatchSemaphore(value: 0)
-        process.terminationHandler = { _ in hasEnded.signal() }
-        try process.run()
-        guard hasEnded.wait(timeout: .now() + 60) == .success else {
-            kill(process.processIdentifier, SIGKILL)
+        let output = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard output != -1 else { throw TestSupportError("\(path) can't be made") }
+        defer {
+            close(output)
+            unlink(path)
+        }
+        let child = try Child(words, output: output)
+        guard let status = child.wait(within: .seconds(60)) else {
+            child.kill(SIGKILL)
             throw TestSupportError("\(words.joined(separator: " ")) doesn't end")
         }
-        guard process.terminationStatus == 0 else {
+        guard status == 0 else {
             let text = try String(contentsOfFile: path, encoding: .utf8)
             throw TestSupportError("\(words.joined(separator: " ")): \(text)")
         }
