@@ -132,6 +132,11 @@ let package = Package(
                 serviceLifecycle,
             ]
         ),
+        library(
+            "Operations",
+            path: "Sources/Services/Operations",
+            ["Jobs", "Metadata", "Models", "OCI", "Postgres", logging]
+        ),
         library("Supervision", path: "Sources/Services/Supervision", [logging, subprocess, systemPackage]),
 
         // Executables: settings, wiring, nothing else.
@@ -143,8 +148,8 @@ let package = Package(
         executable(
             "Entrepot",
             [
-                "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Sealing", "ServiceRuntime",
-                "Supervision", argumentParser, httpTypes, logging, unixSignals,
+                "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "Sealing",
+                "ServiceRuntime", "Supervision", argumentParser, httpTypes, logging, unixSignals,
             ]
         ),
 
@@ -173,6 +178,7 @@ let package = Package(
         tests("FetcherTests", ["Blobs", "Fetcher", "HTTPTransport", "Models", "OCI", "Upstream", httpTypes, logging]),
         tests("FrontendTests", ["Frontend", "HTTPTransport", "Models", "OCI", httpTypes]),
         tests("ServiceRuntimeTests", ["ServiceRuntime", logging]),
+        tests("OperationsTests", ["Models", "OCI", "Operations"]),
         tests("SupervisionTests", ["Supervision", logging]),
         tests("EndToEndTests", ["HTTPTransport", "Models", "OCI", "Postgres", httpTypes] + executables),
     ]

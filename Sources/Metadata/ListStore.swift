@@ -7,9 +7,109 @@ package import Postgres
 
 /// Lists of what a repository has.
 package struct ListStore: Sendable {
+    private let repositories = RepositoryStore()
+
     package init() {}
 
-    /// Names of live tags in the order of their bytes, after `last`. Nil when the repository doesn't exist.
+    /// A part of the tags that upstream listed: those after `last`, in the order of their bytes. Nil when nothing was
+    /// listed under this generation of the organization's configuration.
+    package func upstreamTags(
+        of repository: RepositoryName,
+        organization: OrganizationID,
+        generation: Int64,
+        after last: String?,
+        limit: Int,
+        on db: some Queryable
+    ) async throws -> StoredList<String>? {
+        try await db.query(
+            """
+            SELECT extract(epoch FROM now() - l.checked_at)::float8, ARRAY(
+                SELECT name FROM unnest(l.names) AS name
+                WHERE name COLLATE "C" > \(last ?? "") ORDER BY name COLLATE "C" LIMIT \(limit)
+            )
+            FROM tag_list l JOIN repository r ON r.id = l.repository_id
+            WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+                AND l.generation = \(generation)
+            """
+        ).decodeFirst((Double, [String]).self).map { age, names in
+            StoredList(elements: names, sinceCheck: .seconds(max(0, age)))
+        }
+    }
+
+    /// Stores what upstream listed. Runs in the caller's transaction; the list of an older configuration is never put in
+    /// the place of a newer one's.
+    package func storeTags(
+        _ names: [TagName],
+        of repository: RepositoryName,
+        organization: OrganizationID,
+        generation: Int64,
+        on transaction: some Queryable
+    ) async throws {
+        let id = try await repositories.ensure(repository, organization: organization, on: transaction)
+        try await transaction.query(
+            """
+            INSERT INTO tag_list (repository_id, generation, names)
+            VALUES (\(id.rawValue), \(generation), \(names.map(\.rawValue))::text[])
+            ON CONFLICT (repository_id) DO UPDATE
+            SET generation = excluded.generation, names = excluded.names, checked_at = now()
+            WHERE tag_list.generation <= excluded.generation
+            """
+        )
+    }
+
+    /// What upstream listed as referrers of a manifest, in its order; nil as for ``upstreamTags(of:organization:generation:after:limit:on:)``.
+    package func upstreamReferrers(
+        of subject: Digest,
+        repository: RepositoryName,
+        organization: OrganizationID,
+        generation: Int64,
+        on db: some Queryable
+    ) async throws -> StoredList<Descriptor>? {
+        try await db.query(
+            """
+            SELECT extract(epoch FROM now() - l.checked_at)::float8, l.descriptors
+            FROM referrer_list l JOIN repository r ON r.id = l.repository_id
+            WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+                AND l.subject_digest = \(subject.description) AND l.generation = \(generation)
+            """
+        ).decodeFirst((Double, String).self).map { age, json in
+            do {
+                let descriptors = try JSONDecoder().decode([Descriptor].self, from: Data(json.utf8))
+                return StoredList(elements: descriptors, sinceCheck: .seconds(max(0, age)))
+            } catch {
+                throw MetadataError(.corruptRow, "referrers of \(subject) can't be read: \(error)")
+            }
+        }
+    }
+
+    /// The same as ``storeTags(_:of:organization:generation:on:)`` for referrers. No referrers of a repository that isn't
+    /// known here are not stored.
+    package func storeReferrers(
+        _ descriptors: [Descriptor],
+        of subject: Digest,
+        repository: RepositoryName,
+        organization: OrganizationID,
+        generation: Int64,
+        on transaction: some Queryable
+    ) async throws {
+        // Nothing attached to nothing that we know: whoever asks for made-up names leaves no rows.
+        let isKnown =
+            descriptors.isEmpty
+            ? try await repositories.find(repository, organization: organization, on: transaction) != nil : true
+        guard isKnown else { return }
+        let id = try await repositories.ensure(repository, organization: organization, on: transaction)
+        try await transaction.query(
+            """
+            INSERT INTO referrer_list (repository_id, subject_digest, generation, descriptors)
+            VALUES (\(id.rawValue), \(subject.description), \(generation), \(json: descriptors))
+            ON CONFLICT (repository_id, subject_digest) DO UPDATE
+            SET generation = excluded.generation, descriptors = excluded.descriptors, checked_at = now()
+            WHERE referrer_list.generation <= excluded.generation
+            """
+        )
+    }
+
+    /// Names of live tags in the order of their bytes, after `last`. Nil when the repository doesn't exist here.
     package func tags(
         of repository: RepositoryName,
         organization: OrganizationID,
@@ -52,5 +152,17 @@ package struct ListStore: Sendable {
             ORDER BY m.id LIMIT 1000
             """
         ).map(ManifestStore.manifest)
+    }
+}
+
+/// A list as upstream last told it.
+package struct StoredList<Element: Sendable & Hashable>: Sendable, Hashable {
+    package let elements: [Element]
+    /// Since upstream told it, by the database's clock.
+    package let sinceCheck: Duration
+
+    package init(elements: [Element], sinceCheck: Duration) {
+        self.elements = elements
+        self.sinceCheck = sinceCheck
     }
 }

@@ -7,6 +7,8 @@ package import Postgres
 
 /// Manifests and their membership in repositories.
 package struct ManifestStore: Sendable {
+    private let repositories = RepositoryStore()
+
     package init() {}
 
     /// The manifest, if this repository has it; content that only other repositories have doesn't exist here.
@@ -39,7 +41,7 @@ package struct ManifestStore: Sendable {
         organization: OrganizationID,
         on db: some Queryable
     ) async throws -> (repository: RepositoryID, manifest: ManifestID) {
-        let repositoryID = try await ensureRepository(repository, organization: organization, on: db)
+        let repositoryID = try await repositories.ensure(repository, organization: organization, on: db)
         let inserted = try await db.query(
             """
             INSERT INTO manifest (digest, kind, size_bytes, bytes, subject_digest)
@@ -68,24 +70,6 @@ package struct ManifestStore: Sendable {
             """
         )
         return (repositoryID, manifestID)
-    }
-
-    private func ensureRepository(
-        _ name: RepositoryName,
-        organization: OrganizationID,
-        on db: some Queryable
-    ) async throws -> RepositoryID {
-        // The no-op update makes RETURNING answer for a row that exists, and locks it against its removal.
-        let id = try await db.query(
-            """
-            INSERT INTO repository (organization_id, name)
-            VALUES (\(organization.rawValue), \(name.rawValue))
-            ON CONFLICT (organization_id, name) DO UPDATE SET name = excluded.name
-            RETURNING id
-            """
-        ).decodeFirst(Int64.self)
-        guard let id else { throw MetadataError(.corruptRow, "repository vanished while it was made") }
-        return RepositoryID(rawValue: id)
     }
 
     private func insertBlobs(

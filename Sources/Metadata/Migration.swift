@@ -22,6 +22,7 @@ package struct Migration: Sendable, Hashable {
         Migration(version: 2, name: "upstream truth", sql: text(PackageResources.V0002_upstream_truth_sql)),
         Migration(version: 3, name: "proxy settings", sql: text(PackageResources.V0003_proxy_settings_sql)),
         Migration(version: 4, name: "fetch progress", sql: text(PackageResources.V0004_fetch_progress_sql)),
+        Migration(version: 5, name: "upstream lists", sql: text(PackageResources.V0005_upstream_lists_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

@@ -26,7 +26,12 @@ package struct TagStore: Sendable {
     ) async throws -> TagRecord? {
         try await db.query(
             """
-            SELECT t.id, m.digest, extract(epoch FROM now() - t.checked_at)::float8
+            SELECT t.id, m.digest, extract(epoch FROM now() - t.checked_at)::float8, (
+                SELECT extract(epoch FROM now() - max(s.checked_at))::float8
+                FROM tag s JOIN manifest sm ON sm.id = s.manifest_id
+                WHERE sm.digest = \(SignatureTag.subject(of: tag)?.rawValue) AND s.repository_id = r.id
+                    AND s.lifetime_end_at IS NULL
+            )
             FROM repository r
             JOIN tag t ON t.repository_id = r.id AND t.name = \(tag.rawValue) AND t.lifetime_end_at IS NULL
             JOIN manifest m ON m.id = t.manifest_id
@@ -34,11 +39,12 @@ package struct TagStore: Sendable {
                 AND (t.expires_at IS NULL OR t.expires_at > now() OR \(scope == .latest))
             """
         ).first.map { row in
-            let (id, digest, age) = try row.decode((Int64, String, Double).self)
+            let (id, digest, age, subjectAge) = try row.decode((Int64, String, Double, Double?).self)
             return TagRecord(
                 id: TagID(rawValue: id),
                 digest: try parsed(digest, "digest"),
-                sinceCheck: .seconds(max(0, age))
+                sinceCheck: .seconds(max(0, age)),
+                sinceSubjectCheck: subjectAge.map { .seconds(max(0, $0)) }
             )
         }
     }

@@ -14,13 +14,20 @@ package protocol JobPayload: Codable, Sendable {
     var upstream: String { get }
 }
 
+/// A job whose asker waits for what it finds.
+package protocol FetchPayload: JobPayload, Hashable {
+    /// What the verdict says when it went well.
+    associatedtype Success: Codable & Sendable & Hashable
+}
+
 package enum JobKind: String, Sendable, Hashable, Codable {
     case manifestFetch = "manifest_fetch"
+    case listFetch = "list_fetch"
     case blobFetch = "blob_fetch"
 }
 
 package enum JobQueueName: String, Sendable, Hashable, Codable, CaseIterable {
-    /// Manifests and tag checks: short, a client waits.
+    /// Manifests, tag checks and lists: short, a client waits.
     case manifests
     /// Blobs that a client waits for: as long as the upstream takes.
     case blobs
@@ -39,7 +46,9 @@ package enum JobPriority {
 }
 
 /// "What is behind this reference, upstream?": checks a tag, or fetches a manifest that is absent.
-package struct ManifestFetch: JobPayload, Hashable {
+package struct ManifestFetch: FetchPayload {
+    package typealias Success = ManifestFetched
+
     package static let kind = JobKind.manifestFetch
     package static let queue = JobQueueName.manifests
 

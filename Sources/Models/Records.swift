@@ -47,11 +47,15 @@ package struct TagRecord: Sendable, Hashable {
     package let id: TagID
     package let digest: Digest
     package let sinceCheck: Duration
+    /// Of a tag whose content is attached to a manifest (``SignatureTag``): since upstream last confirmed a tag of that
+    /// manifest.
+    package let sinceSubjectCheck: Duration?
 
-    package init(id: TagID, digest: Digest, sinceCheck: Duration) {
+    package init(id: TagID, digest: Digest, sinceCheck: Duration, sinceSubjectCheck: Duration? = nil) {
         self.id = id
         self.digest = digest
         self.sinceCheck = sinceCheck
+        self.sinceSubjectCheck = sinceSubjectCheck
     }
 }
 

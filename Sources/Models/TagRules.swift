@@ -16,6 +16,8 @@ package enum TagRules {
         case fail
     }
 
+    /// A signature is fresh with what it signs: one that was confirmed before its image was is older than the image, and
+    /// may have been joined by others since.
     /// - Parameter tag: nil when no live tag is cached
     package static func beforeServing(
         _ tag: TagRecord?,
@@ -23,7 +25,9 @@ package enum TagRules {
         upstream: UpstreamHealth = .closed
     ) -> BeforeServing {
         guard let config else { return .serve }
-        if let tag, tag.sinceCheck < config.freshness { return .serve }
+        if let tag, tag.sinceCheck < config.freshness, tag.sinceCheck <= tag.sinceSubjectCheck ?? tag.sinceCheck {
+            return .serve
+        }
         return upstream.refusal.map { .failed($0) } ?? .askUpstream
     }
 
@@ -35,9 +39,19 @@ package enum TagRules {
         _ failure: FetchFailure,
         config: ProxyCacheConfig
     ) -> AfterFailure {
-        guard let tag else { return .fail }
+        afterFailure(sinceCheck: tag?.sinceCheck, failure, config: config)
+    }
+
+    /// The same for anything that upstream confirmed a while ago.
+    /// - Parameter sinceCheck: nil when nothing is cached
+    package static func afterFailure(
+        sinceCheck: Duration?,
+        _ failure: FetchFailure,
+        config: ProxyCacheConfig
+    ) -> AfterFailure {
+        guard let sinceCheck else { return .fail }
         if failure.cause == .notFound, config.onUpstreamDelete == .hide { return .fail }
         guard let staleness = config.staleness else { return .serveStale }
-        return tag.sinceCheck <= staleness ? .serveStale : .fail
+        return sinceCheck <= staleness ? .serveStale : .fail
     }
 }

@@ -62,7 +62,13 @@ extension RegistryRequest {
             let name = try repository(before)
             let subject = try digest(last)
             try check(method, for: path, allowed: [.get, .head])
-            return .referrers(name, subject, artifactType: try query.text("artifactType"))
+            let last = try query.text("last")
+            return .referrers(
+                name,
+                subject,
+                artifactType: try query.text("artifactType"),
+                last: try last.map { text throws(RegistryError) in try digest(Substring(text)) }
+            )
         default: throw noEndpoint(path)
         }
     }

@@ -32,7 +32,7 @@ extension RegistryRequest.Route {
         case .manifest(let name, let reference): "/v2/\(name)/manifests/\(reference)"
         case .blob(let name, let digest): "/v2/\(name)/blobs/\(digest)"
         case .tagList(let name, _, _): "/v2/\(name)/tags/list"
-        case .referrers(let name, let digest, _): "/v2/\(name)/referrers/\(digest)"
+        case .referrers(let name, let digest, _, _): "/v2/\(name)/referrers/\(digest)"
         case .push(let kind): kind.path
         }
     }
@@ -41,7 +41,8 @@ extension RegistryRequest.Route {
     fileprivate var parameters: [(key: String, value: String)] {
         switch self {
         case .tagList(_, let n, let last): [("n", n.map { String($0) }), ("last", last)].compactMap(Self.present)
-        case .referrers(_, _, let artifactType): [("artifactType", artifactType)].compactMap(Self.present)
+        case .referrers(_, _, let artifactType, let last):
+            [("artifactType", artifactType), ("last", last?.rawValue)].compactMap(Self.present)
         case .ping, .manifest, .blob, .push: []
         }
     }

@@ -14,7 +14,8 @@ package struct RegistryRequest: Hashable, Sendable {
         /// end-8a, end-8b: `GET /v2/<name>/tags/list?n=<integer>&last=<tagname>`.
         case tagList(RepositoryName, n: Int?, last: String?)
         /// end-12a, end-12b: `GET /v2/<name>/referrers/<digest>?artifactType=<artifactType>`.
-        case referrers(RepositoryName, Digest, artifactType: String?)
+        /// `last` is ours: the digest after which the next page begins.
+        case referrers(RepositoryName, Digest, artifactType: String?, last: Digest?)
         /// Anything that writes, and the state of uploads.
         case push(PushKind)
     }
@@ -58,7 +59,7 @@ package struct RegistryRequest: Hashable, Sendable {
     package var repository: RepositoryName? {
         switch route {
         case .ping: nil
-        case .manifest(let name, _), .blob(let name, _), .tagList(let name, _, _), .referrers(let name, _, _): name
+        case .manifest(let name, _), .blob(let name, _), .tagList(let name, _, _), .referrers(let name, _, _, _): name
         case .push(let kind): kind.repository
         }
     }

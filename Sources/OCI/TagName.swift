@@ -33,7 +33,7 @@ package struct TagName: ValidatedString {
         rawValue = string
     }
 
-    private init(unchecked rawValue: String) {
+    init(unchecked rawValue: String) {
         self.rawValue = rawValue
     }
 }

@@ -7,14 +7,21 @@ package import Postgres
 import ServiceLifecycle
 import Synchronization
 
-/// Asks the fetchers for manifests and waits for their verdicts.
+/// Asks the fetchers for manifests and lists, and waits for their verdicts.
 ///
 /// Asks for the same thing at the same time are one ask: within the process here, between processes by the job's unique
 /// key. An ask belongs to this service and not to the client whose request made it: clients may leave.
 package final class FetchDesk: Service {
+    private struct Key: Hashable {
+        let kind: JobKind
+        let uniqueKey: String
+    }
+
     private struct Ask: Sendable {
-        let fetch: ManifestFetch
-        let outcome: SharedOutcome<ManifestFetched>
+        let key: Key
+        let queue: JobQueueName
+        let enqueue: @Sendable () async throws -> JobID
+        let outcome: SharedOutcome<JobStatus>
     }
 
     /// How often a job is looked at when nothing was notified.
@@ -26,11 +33,11 @@ package final class FetchDesk: Service {
     private let deadline: Duration
     private let logger: Logger
     private let queue = JobQueue()
-    private let open = Mutex<[ManifestFetch: SharedOutcome<ManifestFetched>]>([:])
+    private let open = Mutex<[Key: SharedOutcome<JobStatus>]>([:])
     private let asks: AsyncStream<Ask>
     private let submit: AsyncStream<Ask>.Continuation
 
-    /// - Parameter deadline: how long a client waits for a manifest
+    /// - Parameter deadline: how long a client waits for a verdict
     package init(client: PostgresClient, notifier: JobNotifier, hub: ChangeHub, deadline: Duration, logger: Logger) {
         self.client = client
         self.notifier = notifier
@@ -50,26 +57,35 @@ package final class FetchDesk: Service {
         }
     }
 
-    /// Waits for the fetchers' verdict on a reference.
+    /// Waits for the fetchers' verdict.
     /// - Throws: ``FetchFailure``; `CancellationError` when the caller's task is cancelled.
-    package func fetch(_ fetch: ManifestFetch) async throws -> ManifestFetched {
+    package func fetch<Fetch: FetchPayload>(_ fetch: Fetch) async throws -> Fetch.Success {
+        let key = Key(kind: Fetch.kind, uniqueKey: fetch.uniqueKey)
         let (outcome, isNew) = open.withLock { open in
-            if let outcome = open[fetch] { return (outcome, false) }
-            let outcome = SharedOutcome<ManifestFetched>()
-            open[fetch] = outcome
+            if let outcome = open[key] { return (outcome, false) }
+            let outcome = SharedOutcome<JobStatus>()
+            open[key] = outcome
             return (outcome, true)
         }
-        if isNew { submit.yield(Ask(fetch: fetch, outcome: outcome)) }
-        return try await outcome.value()
+        if isNew {
+            let enqueue: @Sendable () async throws -> JobID = { [queue, client] in
+                try await queue.enqueue(fetch, on: client)
+            }
+            submit.yield(Ask(key: key, queue: Fetch.queue, enqueue: enqueue, outcome: outcome))
+        }
+        let status = try await outcome.value()
+        let verdict = try status.result.map { try JSONText.decode(FetchVerdict<Fetch.Success>.self, $0) }
+        if let success = verdict?.success { return success }
+        throw verdict?.failure ?? FetchFailure(.cache, "job \(status.id) ended without a verdict")
     }
 
     private func perform(_ ask: Ask) async {
-        let result: Result<ManifestFetched, any Error>
+        let result: Result<JobStatus, any Error>
         do {
-            result = .success(try await withDeadline(deadline) { [self] in try await verdict(on: ask.fetch) })
+            result = .success(try await withDeadline(deadline) { [self] in try await end(of: ask) })
         } catch is DeadlineExceeded {
             result = .failure(
-                FetchFailure(.timeout, "no fetcher had an answer for \(ask.fetch.uniqueKey) within \(deadline)")
+                FetchFailure(.timeout, "no fetcher had an answer for \(ask.key.uniqueKey) within \(deadline)")
             )
         } catch is CancellationError {
             result = .failure(FetchFailure(.cache, "this frontend is shutting down"))
@@ -77,16 +93,16 @@ package final class FetchDesk: Service {
             result = .failure(error)
         }
         // Taken out first: who comes now begins a new ask instead of getting an answer that is older than the question.
-        open.withLock { $0[ask.fetch] = nil }
+        open.withLock { $0[ask.key] = nil }
         ask.outcome.resolve(result)
     }
 
-    private func verdict(on fetch: ManifestFetch) async throws -> ManifestFetched {
-        let job = try await queue.enqueue(fetch, on: client)
+    private func end(of ask: Ask) async throws -> JobStatus {
+        let job = try await ask.enqueue()
         let wakeUp = WakeUp()
         hub.add(wakeUp, for: .job(job))
         defer { hub.remove(wakeUp, for: .job(job)) }
-        await notifier.jobsAvailable(ManifestFetch.queue)
+        await notifier.jobsAvailable(ask.queue)
         // The job may have ended before the wake-up was added, so the first look comes early.
         var patience: Duration = .milliseconds(20)
         while true {
@@ -96,15 +112,7 @@ package final class FetchDesk: Service {
             guard let status = try await queue.statuses(of: [job], on: client).first else {
                 throw FetchFailure(.cache, "job \(job) was removed before its verdict was read")
             }
-            guard status.state.isFinal else { continue }
-            return try Self.verdict(status)
+            if status.state.isFinal { return status }
         }
-    }
-
-    private static func verdict(_ status: JobStatus) throws -> ManifestFetched {
-        guard let result = status.result else { throw FetchFailure(.cache, "job \(status.id) ended without a verdict") }
-        let verdict = try JSONText.decode(FetchVerdict<ManifestFetched>.self, result)
-        if let success = verdict.success { return success }
-        throw verdict.failure ?? FetchFailure(.cache, "job \(status.id) ended without a verdict")
     }
 }

@@ -4,6 +4,7 @@ import HTTPTypes
 
 extension HTTPField.Name {
     static let dockerContentDigest = Self(name: "Docker-Content-Digest")
+    static let link = Self(name: "Link")
     static let rateLimitLimit = Self(name: "RateLimit-Limit")
     static let rateLimitRemaining = Self(name: "RateLimit-Remaining")
 }

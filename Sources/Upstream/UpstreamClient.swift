@@ -70,17 +70,47 @@ package struct UpstreamClient: Sendable {
     /// Fetches a manifest's bytes, unverified.
     package func manifest(_ reference: Reference, in repository: UpstreamRepository) async throws -> UpstreamManifest {
         let response = try await exchange(.get, reference, in: repository)
+        let limit = ManifestDocument.maximumBytes
+        let (head, bytes) = try await collect(response, in: repository, for: "manifest \(reference)", upTo: limit)
+        return UpstreamManifest(
+            bytes: bytes,
+            contentType: head.headers[.contentType].flatMap(MediaType.init(rawValue:)),
+            claimedDigest: head.headers[.dockerContentDigest].flatMap(Digest.init(rawValue:))
+        )
+    }
+
+    /// Fetches a small JSON document of the repository, such as a page of a list.
+    /// - Throws: ``FetchFailure``, for any status but 200, too
+    func document(
+        _ url: String,
+        in repository: UpstreamRepository,
+        for what: String,
+        upTo limit: Int
+    ) async throws -> (HTTPTransportHead, [UInt8]) {
+        var request = HTTPTransportRequest(url: url)
+        request.headers[.accept] = "application/json, \(MediaType.ociIndex)"
+        request.headers[.acceptEncoding] = "identity"
+        deadlines.apply(to: &request, isSmall: true)
+        let response = try await follow(request, in: repository, for: what) { request in
+            let response = try await api.send(request)
+            return (response, response.head)
+        }
+        return try await collect(response, in: repository, for: what, upTo: limit)
+    }
+
+    private func collect(
+        _ response: HTTPTransportResponse,
+        in repository: UpstreamRepository,
+        for what: String,
+        upTo limit: Int
+    ) async throws -> (HTTPTransportHead, [UInt8]) {
         guard response.head.status == 200 else {
-            throw FetchFailure.status(response.head, asking: repository, for: "manifest \(reference)")
+            throw FetchFailure.status(response.head, asking: repository, for: what)
         }
         do {
-            return UpstreamManifest(
-                bytes: try await response.collect(upTo: ManifestDocument.maximumBytes),
-                contentType: response.head.headers[.contentType].flatMap(MediaType.init(rawValue:)),
-                claimedDigest: response.head.headers[.dockerContentDigest].flatMap(Digest.init(rawValue:))
-            )
+            return (response.head, try await response.collect(upTo: limit))
         } catch let error as HTTPTransportError {
-            let failure = FetchFailure.transport(error, asking: repository, for: "manifest \(reference)")
+            let failure = FetchFailure.transport(error, asking: repository, for: what)
             await governor.failed(repository.address.baseURL, failure, isProbe: false)
             throw failure
         }

@@ -37,6 +37,12 @@ package struct UpstreamRepository: Hashable, Sendable, CustomStringConvertible {
         "\(address.baseURL)/v2/\(name)/manifests/\(reference)"
     }
 
+    var tagsURL: String { "\(address.baseURL)/v2/\(name)/tags/list" }
+
+    func referrersURL(_ subject: Digest) -> String {
+        "\(address.baseURL)/v2/\(name)/referrers/\(subject)"
+    }
+
     func blobURL(_ digest: Digest) -> String {
         "\(address.baseURL)/v2/\(name)/blobs/\(digest)"
     }

@@ -26,6 +26,7 @@ struct ModuleGraphTests {
         // services
         "Frontend": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Fetcher": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream"],
+        "Operations": ["Jobs", "Metadata", "Models", "OCI", "Postgres"],
         "Supervision": [],
         // executables
         "RegistryFrontend": ["Blobs", "Frontend", "Postgres", "PullThrough", "ServiceRuntime"],
@@ -33,8 +34,8 @@ struct ModuleGraphTests {
             "Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream",
         ],
         "Entrepot": [
-            "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Sealing", "ServiceRuntime",
-            "Supervision",
+            "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "Sealing",
+            "ServiceRuntime", "Supervision",
         ],
     ]
 

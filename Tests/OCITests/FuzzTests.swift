@@ -83,7 +83,7 @@ import Testing
         let routes: [RegistryRequest.Route] = [
             .ping, .manifest(name, .tag(.latest)), .manifest(name, .digest(digest)), .blob(name, digest),
             .tagList(name, n: random.pick([nil, 0, 7, Int(Int32.max)], or: nil), last: text),
-            .referrers(name, digest, artifactType: text), .push(.putManifest(name, .tag(.latest))),
+            .referrers(name, digest, artifactType: text, last: digest), .push(.putManifest(name, .tag(.latest))),
             .push(.deleteManifest(name, .digest(digest))), .push(.deleteBlob(name, digest)), .push(.startUpload(name)),
             .push(.continueUpload(name, session: session)), .push(.finishUpload(name, session: session)),
             .push(.uploadStatus(name, session: session)), .push(.cancelUpload(name, session: session)),

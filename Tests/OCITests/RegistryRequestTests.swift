@@ -25,10 +25,10 @@ import Testing
             ("/v2/a/tags/list", .tagList(try Self.name("a"), n: nil, last: nil)),
             ("/v2/a/tags/list?n=0", .tagList(try Self.name("a"), n: 0, last: nil)),
             ("/v2/a/tags/list?n=10&last=v1", .tagList(try Self.name("a"), n: 10, last: "v1")),
-            ("/v2/a/referrers/\(Samples.zeros)", .referrers(try Self.name("a"), zeros, artifactType: nil)),
+            ("/v2/a/referrers/\(Samples.zeros)", .referrers(try Self.name("a"), zeros, artifactType: nil, last: nil)),
             (
                 "/v2/a/referrers/\(Samples.zeros)?artifactType=application%2Fx%2Bjson",
-                .referrers(try Self.name("a"), zeros, artifactType: "application/x+json")
+                .referrers(try Self.name("a"), zeros, artifactType: "application/x+json", last: nil)
             ),
             // Names may contain the keywords; the path is read from its end.
             ("/v2/tags/list/tags/list", .tagList(try Self.name("tags/list"), n: nil, last: nil)),

@@ -21,10 +21,22 @@ enum Command {
         } catch let error as SettingsError {
             Console.complain(error.description)
             throw ExitCode(2)
+        } catch let code as ExitCode {
+            throw code  // the command has said what there is to say
         } catch {
             Console.complain("\(error)")
             throw ExitCode(1)
         }
+    }
+}
+
+extension Command {
+    /// What `--json` prints: one object, keys in snake case.
+    static func json(_ value: some Encodable) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted]
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
 }
 
@@ -37,12 +49,19 @@ enum Console {
         output.withLock { write(line, to: $0) }
     }
 
+    /// Draws over the last `count` lines (ECMA-48: cursor up, erase to the end of the screen).
+    static func write(above count: Int, _ lines: [String]) {
+        let up = count > 0 ? "\u{1B}[\(count)A\r\u{1B}[J" : ""
+        guard !up.isEmpty || !lines.isEmpty else { return }
+        output.withLock { write(up + lines.joined(separator: "\n"), to: $0, end: lines.isEmpty ? "" : "\n") }
+    }
+
     static func complain(_ line: String) {
         errors.withLock { write("entrepot: " + line, to: $0) }
     }
 
-    private static func write(_ line: String, to handle: FileHandle) {
+    private static func write(_ line: String, to handle: FileHandle, end: String = "\n") {
         // Nobody reads any more: there is nobody to tell.
-        try? handle.write(contentsOf: Data((line + "\n").utf8))
+        try? handle.write(contentsOf: Data((line + end).utf8))
     }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import Foundation
 import Jobs
 import Metadata
 import Models
 import OCI
+import Operations
 import Postgres
 import ServiceRuntime
 
@@ -13,8 +13,11 @@ import ServiceRuntime
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
-        abstract: "Show upstreams, queues, what is arriving, and what organizations have."
+        abstract: "Show upstreams, queues, what is arriving, and what organizations have; or the state of images."
     )
+
+    @Argument(help: ArgumentHelp("Show only these images.", valueName: "ORG/IMAGE[:TAG][@DIGEST]"))
+    var images: [String] = []
 
     @Flag(help: "One JSON object in place of tables.")
     var json = false
@@ -23,11 +26,31 @@ struct StatusCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await Command.run(name: "status", keys: SharedSettings.keys + [UpSettings.data]) { runtime in
+            let targets: [WarmTarget]
+            do { targets = try images.map(WarmTarget.init) } catch { throw SettingsError("\(error)") }
             try await database.withClient(runtime) { client in
+                guard targets.isEmpty else {
+                    let states = try await ImageStatus.find(targets, on: client)
+                    Console.write(json ? try Command.json(["images": states]) : Self.table(states))
+                    guard states.allSatisfy(\.isCached) else { throw ExitCode(1) }
+                    return
+                }
                 let status = try await StatusReport(client)
-                print(json ? try status.json() : status.text)
+                Console.write(json ? try Command.json(status) : status.text)
             }
         }
+    }
+
+    private static func table(_ images: [ImageStatus]) -> String {
+        TextTable.lines(
+            ["IMAGE", "STATE", "BYTES", "OF", "DIGEST"],
+            images.map { image in
+                [
+                    image.image, image.state, Amount.bytes(image.presentBytes), Amount.bytes(image.totalBytes),
+                    image.digest ?? "-",
+                ]
+            }
+        ).joined(separator: "\n")
     }
 }
 
@@ -116,13 +139,6 @@ struct StatusReport: Encodable {
                 incompleteImages: $0.incompleteImages
             )
         }
-    }
-
-    func json() throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted]
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        return String(decoding: try encoder.encode(self), as: UTF8.self)
     }
 
     var text: String {

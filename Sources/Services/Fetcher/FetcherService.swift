@@ -56,6 +56,7 @@ package struct FetcherService: Service {
             fill: BackgroundFill(delay: configuration.fillDelay, logger: logger),
             logger: logger
         )
+        let lists = ListFetchHandler(client: client, upstream: upstream, notifier: notifier, logger: logger)
         let blobs = BlobFetchHandler(
             client: client,
             storage: storage,
@@ -65,7 +66,7 @@ package struct FetcherService: Service {
             logger: logger
         )
         let queues: [(name: JobQueueName, slots: Int, handlers: [any JobHandler])] = [
-            (.manifests, configuration.manifestSlots, [manifests]),
+            (.manifests, configuration.manifestSlots, [manifests, lists]),
             (.blobs, configuration.blobSlots, [blobs]),
             (.fills, configuration.fillSlots, [manifests, blobs]),
         ]

@@ -62,13 +62,14 @@ package struct FrontendService: Service {
             hub: hub,
             logger: logger
         )
+        let upstreams = UpstreamDirectory(client: client, hub: hub)
         let responder = RegistryResponder(
             organizations: OrganizationDirectory(client: client, hub: hub),
             manifests: ManifestEndpoint(
                 pull: ManifestPull(
                     client: client,
                     desk: desk,
-                    upstreams: UpstreamDirectory(client: client, hub: hub),
+                    upstreams: upstreams,
                     recorder: recorder
                 )
             ),
@@ -78,7 +79,7 @@ package struct FrontendService: Service {
                 sendDeadline: configuration.sendDeadline,
                 canSendFiles: true
             ),
-            lists: ListEndpoint(client: client),
+            lists: ListEndpoint(pull: ListPull(client: client, desk: desk, upstreams: upstreams)),
             logger: logger
         )
         server = Self.server(configuration, responder, logger, onReady)

@@ -83,10 +83,18 @@ struct RegistryResponder: Sendable {
             let place = try await place(name, parsed.namespace)
             return try await blobs.answer(digest, in: place, headers: request.headers, isHead: parsed.isHead)
         case .tagList(let name, let limit, let last):
-            return (try await lists.tags(of: place(name, parsed.namespace), limit: limit, after: last), nil)
-        case .referrers(let name, let digest, let artifactType):
             let place = try await place(name, parsed.namespace)
-            return (try await lists.referrers(of: digest, in: place, artifactType: artifactType), nil)
+            return (try await lists.tags(of: place, parsed, limit: limit, after: last), nil)
+        case .referrers(let name, let digest, let artifactType, let last):
+            let place = try await place(name, parsed.namespace)
+            let reply = try await lists.referrers(
+                of: digest,
+                in: place,
+                parsed,
+                artifactType: artifactType,
+                after: last
+            )
+            return (reply, nil)
         case .push:
             throw RegistryError(
                 .unsupported,

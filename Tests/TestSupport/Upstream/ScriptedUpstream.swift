@@ -26,6 +26,7 @@ package final class ScriptedUpstream: Sendable {
         var requests: [RecordedRequest] = []
         var bearer: Bearer?
         var tokens: Set<String> = []
+        var lists = UpstreamLists()
     }
 
     private let state = Mutex(State())
@@ -82,6 +83,9 @@ package final class ScriptedUpstream: Sendable {
         for blob in image.blobs { state.blobs["\(repository)@\(blob.digest)"] = blob }
         for child in image.children { add(child, to: repository, tag: nil, in: &state) }
     }
+
+    /// Changes what it lists.
+    package func list(_ change: (inout UpstreamLists) -> Void) { state.withLock { change(&$0.lists) } }
 
     // MARK: - What it does wrong
 
@@ -148,6 +152,11 @@ package final class ScriptedUpstream: Sendable {
         switch request.route {
         case .manifest(let name, let reference): return manifest(name.description, reference)
         case .blob(let name, let digest): return blob(name.description, digest, headers)
+        case .tagList(let name, _, _):
+            return state.withLock(\.lists).tags(of: name.description, URLComponents(string: path) ?? URLComponents())
+        case .referrers(let name, let subject, _, _):
+            let query = URLComponents(string: path) ?? URLComponents()
+            return state.withLock(\.lists).referrers(of: subject, in: name.description, query)
         default: return .error(404, "UNSUPPORTED")
         }
     }
