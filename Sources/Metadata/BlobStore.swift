@@ -37,6 +37,34 @@ package struct BlobStore: Sendable {
         }
     }
 
+    /// Where manifests of this repository say that a foreign layer may be had; nil when it is none.
+    package func foreignAddresses(
+        of digest: Digest,
+        repository: RepositoryName,
+        organization: OrganizationID,
+        on db: some Queryable
+    ) async throws -> [String]? {
+        let manifests = try await db.query(
+            """
+            SELECT m.id, r.id, m.digest, rm.media_type, m.bytes
+            FROM repository r
+            JOIN repository_manifest rm ON rm.repository_id = r.id
+            JOIN manifest m ON m.id = rm.manifest_id
+            JOIN manifest_blob mb ON mb.manifest_id = m.id AND mb.digest = \(digest.description)
+            WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+                AND \(unescaped: ImageStateStore.isForeign)
+            ORDER BY m.id DESC LIMIT 8
+            """
+        ).map(ManifestStore.manifest)
+        guard !manifests.isEmpty else { return nil }
+        return try manifests.flatMap { manifest in
+            // What is stored was parsed before: a failure here is a corrupt row.
+            try ManifestDocument(bytes: manifest.bytes, contentType: manifest.mediaType).layers
+                .filter { $0.digest == digest && $0.mediaType.isForeignLayer }
+                .flatMap { $0.urls ?? [] }
+        }
+    }
+
     /// Nil when no manifest names the digest.
     package func state(of digest: Digest, on db: some Queryable) async throws -> BlobState? {
         try await db.query(

@@ -17,7 +17,7 @@ package struct Descriptor: Hashable, Sendable {
     package let artifactType: String?
     /// Free key-value pairs.
     package let annotations: [String: String]?
-    /// Where else the content may be had. Written by strangers: never fetched.
+    /// Where else the content may be had. Written by strangers: fetched for foreign layers alone, from listed hosts.
     package let urls: [String]?
 
     /// Takes the fields as they are.

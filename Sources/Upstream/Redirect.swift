@@ -61,4 +61,16 @@ struct Origin: Hashable {
         self.host = host
         self.port = parsed.port ?? (scheme == "https" ? 443 : 80)
     }
+
+    /// Whether an administrator trusts it.
+    /// - Parameters:
+    ///   - hosts: with a port unless it is the scheme's own
+    ///   - allowsPlain: plain HTTP is trusted only where the upstream itself is plain
+    func isListed(in hosts: some Sequence<String>, allowsPlain: Bool) -> Bool {
+        guard scheme == "https" || allowsPlain else { return false }
+        let isDefaultPort = port == (scheme == "https" ? 443 : 80)
+        return hosts.contains { listed in
+            listed.lowercased() == "\(host):\(port)" || (isDefaultPort && listed.lowercased() == host)
+        }
+    }
 }

@@ -41,14 +41,8 @@ struct TokenRealm: Hashable, Sendable {
     }
 
     private static func isKnown(_ origin: Origin, for repository: UpstreamRepository) -> Bool {
-        // Plain HTTP only where the upstream itself is plain.
-        guard origin.scheme == "https" || repository.address.isInsecure else { return false }
-        let isDefaultPort = origin.port == (origin.scheme == "https" ? 443 : 80)
-        if isDefaultPort, knownHosts[repository.address.authority]?.contains(origin.host) == true { return true }
-        return repository.realmHosts.contains { listed in
-            listed.lowercased() == "\(origin.host):\(origin.port)"
-                || (isDefaultPort && listed.lowercased() == origin.host)
-        }
+        let known = knownHosts[repository.address.authority] ?? []
+        return origin.isListed(in: known.union(repository.realmHosts), allowsPlain: repository.address.isInsecure)
     }
 
     /// Where to ask for a token by GET. Scope is built by us: some registries leave it out of the challenge.

@@ -138,15 +138,8 @@ package struct UpstreamClient: Sendable {
         from start: BlobStart,
         into sink: any BlobSink
     ) async throws {
-        let transport = blobTransports[Int(digest.hex.utf8.last ?? 0) % blobTransports.count]
-        var request = HTTPTransportRequest(url: repository.blobURL(digest))
-        request.headers[.accept] = "*/*"
-        request.headers[.acceptEncoding] = "identity"
-        if start.offset > 0 {
-            request.headers[.range] = "bytes=\(start.offset)-"
-            request.headers[.ifRange] = start.validator
-        }
-        deadlines.apply(to: &request, isSmall: false)
+        let transport = blobTransport(for: digest)
+        let request = blobRequest(repository.blobURL(digest), from: start)
         let gate = BlobGate(what: "blob \(digest)", repository: repository, start: start, sink: sink)
         let head = try await follow(request, in: repository, for: "blob \(digest)") { request in
             do {
@@ -159,6 +152,69 @@ package struct UpstreamClient: Sendable {
         guard head.status == 200 || head.status == 206 else {
             throw FetchFailure.status(head, asking: repository, for: "blob \(digest)")
         }
+    }
+
+    /// Streams a foreign layer from where its descriptor says that it is, outside of the registry and without any
+    /// credentials, as far as that is on one of the hosts that the organization lists (image-spec "Non-Distributable
+    /// Layers").
+    /// - Throws: ``FetchFailure`` `denied` when no address is on a listed host, or whatever ``blob(_:in:from:into:)`` throws
+    package func foreignLayer(
+        _ digest: Digest,
+        at addresses: [String],
+        hosts: [String],
+        in repository: UpstreamRepository,
+        from start: BlobStart,
+        into sink: any BlobSink
+    ) async throws {
+        let what = "foreign layer \(digest)"
+        let allowsPlain = repository.address.isInsecure
+        let isListed = { Origin($0)?.isListed(in: hosts, allowsPlain: allowsPlain) == true }
+        guard var address = addresses.first(where: isListed) else {
+            let named = Set(addresses.compactMap { Origin($0)?.host }).sorted().joined(separator: ", ")
+            throw FetchFailure(
+                .denied,
+                "upstream \(repository) doesn't have \(what), and none of its other hosts is on this organization's list: "
+                    + (named.isEmpty ? "it names none" : named)
+            )
+        }
+        var hops = 0
+        while true {
+            let gate = BlobGate(what: what, repository: repository, start: start, sink: sink)
+            let head: HTTPTransportHead
+            do {
+                head = try await blobTransport(for: digest).receive(blobRequest(address, from: start), into: gate)
+            } catch let unwanted as BlobGate.Unwanted {
+                head = unwanted.head
+            } catch let error as HTTPTransportError {
+                throw FetchFailure.transport(error, asking: repository, for: what)
+            }
+            if head.status == 200 || head.status == 206 { return }
+            guard Redirect.statuses.contains(head.status) else {
+                throw FetchFailure.status(head, asking: repository, for: "\(what), at \(Origin(address)?.host ?? "")")
+            }
+            hops += 1
+            address = try Redirect.target(of: head, from: address, hop: hops, repository: repository, what)
+            guard isListed(address) else {
+                let host = Origin(address)?.host ?? ""
+                throw FetchFailure(.refusedAddress, "\(repository): \(what): redirected to \(host), which isn't listed")
+            }
+        }
+    }
+
+    private func blobTransport(for digest: Digest) -> HTTPTransport {
+        blobTransports[Int(digest.hex.utf8.last ?? 0) % blobTransports.count]
+    }
+
+    private func blobRequest(_ url: String, from start: BlobStart) -> HTTPTransportRequest {
+        var request = HTTPTransportRequest(url: url)
+        request.headers[.accept] = "*/*"
+        request.headers[.acceptEncoding] = "identity"
+        if start.offset > 0 {
+            request.headers[.range] = "bytes=\(start.offset)-"
+            request.headers[.ifRange] = start.validator
+        }
+        deadlines.apply(to: &request, isSmall: false)
+        return request
     }
 
     private func exchange(

@@ -83,22 +83,24 @@ struct DownloadBench {
         let configuration = HTTPTransportConfiguration(addressPolicy: .unrestricted, proxies: .none)
         transport = HTTPTransport(configuration, logger: logger)
         let fetch = try bench.fetch(size: size)
+        let repository = UpstreamRepository(
+            address: UpstreamAddress(registry: upstream.host, namespace: nil, isInsecure: true),
+            name: fetch.repository,
+            organization: fetch.organization,
+            generation: 1
+        )
+        let client = UpstreamClient(
+            api: transport,
+            blobTransports: [transport],
+            governor: LenientGovernor(),
+            credentials: FixedCredentials()
+        )
         download = BlobDownload(
             fetch: fetch,
-            repository: UpstreamRepository(
-                address: UpstreamAddress(registry: upstream.host, namespace: nil, isInsecure: true),
-                name: fetch.repository,
-                organization: fetch.organization,
-                generation: 1
-            ),
+            repository: repository,
             writer: writer,
             validator: validator,
-            upstream: UpstreamClient(
-                api: transport,
-                blobTransports: [transport],
-                governor: LenientGovernor(),
-                credentials: FixedCredentials()
-            ),
+            transfer: { try await client.blob(fetch.digest, in: repository, from: $0, into: $1) },
             logger: logger,
             remember: { [remembered] in remembered.append($0) }
         )

@@ -28,6 +28,21 @@ struct TagRulesTests {
         #expect(TagRules.beforeServing(nil, config: config) == .askUpstream)
     }
 
+    @Test("a signature is served unasked only as long as its image was checked before it")
+    func signatures() {
+        let config = ProxyCacheConfig(upstream: Self.upstream, freshness: .seconds(60))
+        func signature(checked age: Duration, image: Duration?) -> TagRules.BeforeServing {
+            let digest = Digest.of([1, 2, 3])
+            let tag = TagRecord(id: TagID(rawValue: 1), digest: digest, sinceCheck: age, sinceSubjectCheck: image)
+            return TagRules.beforeServing(tag, config: config)
+        }
+        #expect(signature(checked: .seconds(30), image: .seconds(31)) == .serve)
+        #expect(signature(checked: .seconds(30), image: .seconds(30)) == .serve)
+        #expect(signature(checked: .seconds(30), image: .seconds(29)) == .askUpstream)
+        #expect(signature(checked: .seconds(30), image: nil) == .serve)
+        #expect(signature(checked: .seconds(61), image: .seconds(70)) == .askUpstream)
+    }
+
     @Test("an organization without upstream serves what it has")
     func noUpstream() {
         #expect(TagRules.beforeServing(tag(checked: .seconds(1_000_000)), config: nil) == .serve)

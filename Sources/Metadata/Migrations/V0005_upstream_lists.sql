@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What upstreams list, and where they say that foreign layers are.
+-- What upstreams list.
 
 -- All tags that upstream listed, in the order of their bytes. One statement replaces it whole.
 CREATE TABLE tag_list (
@@ -19,6 +19,3 @@ CREATE TABLE referrer_list (
     checked_at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (repository_id, subject_digest)
 );
-
--- Addresses outside of the registry, as a descriptor lists them.
-ALTER TABLE manifest_blob ADD COLUMN urls text[] NOT NULL DEFAULT '{}';

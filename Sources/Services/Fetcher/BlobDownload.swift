@@ -17,7 +17,8 @@ struct BlobDownload {
     let repository: UpstreamRepository
     let writer: any PartialWriter
     let validator: String?
-    let upstream: UpstreamClient
+    /// One transfer, from the offset into the sink.
+    let transfer: (BlobStart, any BlobSink) async throws -> Void
     let logger: Logger
     /// Transfers in a row that brought nothing new before we give up.
     var maximumFruitlessTries = 5
@@ -38,12 +39,7 @@ struct BlobDownload {
             let before = writer.storedBytes
             let receiver = PartialReceiver(fetch: fetch, writer: writer, hasher: hasher)
             do {
-                try await upstream.blob(
-                    fetch.digest,
-                    in: repository,
-                    from: BlobStart(offset: before, validator: validator),
-                    into: receiver
-                )
+                try await transfer(BlobStart(offset: before, validator: validator), receiver)
                 isAsked = true
                 guard writer.storedBytes == fetch.sizeBytes else {
                     throw FetchFailure(

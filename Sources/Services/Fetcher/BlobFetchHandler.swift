@@ -73,7 +73,7 @@ struct BlobFetchHandler: JobHandler {
         guard state.placement == nil else {
             return try await queue.complete(job.lease, result: Self.success(fetch), on: client)
         }
-        let (repository, _) = try await UpstreamRepository.find(
+        let (repository, config) = try await UpstreamRepository.find(
             organization: fetch.organization,
             repository: fetch.repository,
             organizations,
@@ -89,7 +89,7 @@ struct BlobFetchHandler: JobHandler {
                 repository: repository,
                 writer: writer,
                 validator: writer.generation == leftover?.generation ? leftover?.validator : nil,
-                upstream: upstream,
+                transfer: { start, sink in try await transfer(fetch, repository, config, from: start, into: sink) },
                 logger: logger
             ) { validator in
                 let partial = PartialRecord(generation: writer.generation, validator: validator)
@@ -107,6 +107,35 @@ struct BlobFetchHandler: JobHandler {
             let failure = FetchFailure(.badContent, "upstream \(repository) sent other bytes than blob \(fetch.digest)")
             logger.warning("blob has the wrong digest", metadata: ["reason": "\(failure)"])
             if isLastChance { throw failure }
+        }
+    }
+
+    /// The registry is asked first, for foreign layers, too: some have them.
+    private func transfer(
+        _ fetch: BlobFetch,
+        _ repository: UpstreamRepository,
+        _ config: ProxyCacheConfig,
+        from start: BlobStart,
+        into sink: any BlobSink
+    ) async throws {
+        do {
+            try await upstream.blob(fetch.digest, in: repository, from: start, into: sink)
+        } catch let failure as FetchFailure where failure.cause == .notFound {
+            let addresses = try await blobs.foreignAddresses(
+                of: fetch.digest,
+                repository: fetch.repository,
+                organization: fetch.organization,
+                on: client
+            )
+            guard let addresses else { throw failure }
+            try await upstream.foreignLayer(
+                fetch.digest,
+                at: addresses,
+                hosts: config.foreignLayerHosts,
+                in: repository,
+                from: start,
+                into: sink
+            )
         }
     }
 
