@@ -2,6 +2,7 @@
 
 import CLinux
 import Glibc
+import Synchronization
 
 /// An open file. Closed when the last one who uses it lets go.
 final class File: Sendable {
@@ -12,6 +13,7 @@ final class File: Sendable {
     }
 
     let descriptor: Int32
+    private let isLocked = Atomic(false)
     let path: String
 
     /// Throws ``BlobStorageError``. A file opened for writing that is read-only by mode opens for root and for its owner
@@ -26,7 +28,12 @@ final class File: Sendable {
         self.path = path
     }
 
-    deinit { Glibc.close(descriptor) }
+    deinit {
+        // Said, not left to closing: a process that is being started at this moment still shares the file until it runs
+        // its own program, and would keep the lock for as long.
+        if isLocked.load(ordering: .relaxed) { _ = flock(descriptor, LOCK_UN) }
+        Glibc.close(descriptor)
+    }
 
     func status() throws -> Status {
         var status = stat()
@@ -75,6 +82,7 @@ final class File: Sendable {
             if errno == EWOULDBLOCK { return false }
             guard errno == EINTR else { throw BlobStorageError.system("flock", path) }
         }
+        isLocked.store(true, ordering: .relaxed)
         return true
     }
 

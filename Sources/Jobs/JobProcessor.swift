@@ -16,6 +16,8 @@ package struct JobProcessor: Service {
         package var lease: Duration = .seconds(5)
         /// How often the table is looked at when nothing was notified.
         package var pollInterval: Duration = .seconds(1)
+        /// Bytes of blobs that may be on their way for one organization, in all workers; nil for no limit.
+        package var bytesInFlight: Int64?
         /// How long running jobs may go on after a shutdown began.
         package var shutdownGrace: Duration = .seconds(5)
 
@@ -84,6 +86,7 @@ package struct JobProcessor: Service {
                 limit: limit,
                 worker: worker,
                 lease: configuration.lease,
+                bytesInFlight: configuration.bytesInFlight,
                 on: client
             )
         } catch is CancellationError {

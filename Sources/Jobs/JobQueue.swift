@@ -93,44 +93,58 @@ package struct JobQueue: Sendable {
     /// priority first; among equals those of the organization that has the fewest running, so that one organization's
     /// thousand jobs don't hold up another's one. Jobs of an upstream that has a maximum of connections wait while as
     /// many of its jobs run, in whichever worker; fills leave one of several connections to clients.
+    /// - Parameter bytesInFlight: how many bytes of blobs may be on their way for one organization, so that nobody alone
+    ///   fills the storage; the rest waits. A blob that is larger comes alone. Nil for no limit.
     package func claim(
         _ queue: JobQueueName,
         kinds: [JobKind],
         limit: Int,
         worker: String,
         lease: Duration,
+        bytesInFlight: Int64? = nil,
         on client: PostgresClient
     ) async throws -> [ClaimedJob] {
+        let claim = Claim(
+            queue: queue,
+            kinds: kinds,
+            limit: limit,
+            worker: worker,
+            lease: lease,
+            bytesInFlight: kinds.contains(.blobFetch) ? bytesInFlight : nil
+        )
         let isLimited = try await client.query("SELECT EXISTS (SELECT 1 FROM upstream WHERE max_connections > 0)")
             .decodeFirst(Bool.self)
-        guard isLimited == true else {
-            return try await take(queue, kinds: kinds, limit: limit, worker: worker, lease: lease, on: client)
-        }
+        guard isLimited == true || claim.bytesInFlight != nil else { return try await take(claim, on: client) }
         // Two claims at once would each count without the other's.
         return try await client.withTransaction { transaction in
             try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.claimLock))")
-            return try await take(queue, kinds: kinds, limit: limit, worker: worker, lease: lease, on: transaction)
+            return try await take(claim, on: transaction)
         }
     }
 
+    /// What one worker asks for.
+    struct Claim {
+        let queue: JobQueueName
+        let kinds: [JobKind]
+        let limit: Int
+        let worker: String
+        let lease: Duration
+        var bytesInFlight: Int64?
+    }
+
     /// A claim whose transaction is the caller's.
-    func take(
-        _ queue: JobQueueName,
-        kinds: [JobKind],
-        limit: Int,
-        worker: String,
-        lease: Duration,
-        on db: some Queryable
-    ) async throws -> [ClaimedJob] {
+    func take(_ claim: Claim, on db: some Queryable) async throws -> [ClaimedJob] {
+        let blobs = JobKind.blobFetch.rawValue
+        let (queue, kinds) = (claim.queue.rawValue, claim.kinds.map(\.rawValue))
         // The locking SELECT sits in a MATERIALIZED CTE: inlined, the planner may run it more than once and lock more
         // rows than the limit.
-        try await db.query(
+        return try await db.query(
             """
             WITH busy AS (
                 SELECT organization_id, count(*) AS running
-                FROM job WHERE queue = \(queue.rawValue) AND state = 'running' GROUP BY organization_id
+                FROM job WHERE queue = \(queue) AND state = 'running' GROUP BY organization_id
             ), room AS (
-                SELECT base_url, max_connections - CASE WHEN \(queue == .fills) AND max_connections > 1 THEN 1 ELSE 0 END
+                SELECT base_url, max_connections - CASE WHEN \(claim.queue == .fills) AND max_connections > 1 THEN 1 ELSE 0 END
                     - (SELECT count(*) FROM job WHERE job.upstream = base_url AND state = 'running') AS free
                 FROM upstream WHERE max_connections IS NOT NULL
             ), ranked AS (
@@ -139,23 +153,38 @@ package struct JobQueue: Sendable {
                 ) AS place
                 FROM job JOIN room ON room.base_url = job.upstream
                 LEFT JOIN busy ON busy.organization_id = job.organization_id
-                WHERE queue = \(queue.rawValue) AND kind = ANY(\(kinds.map(\.rawValue))::text[])
+                WHERE queue = \(queue) AND kind = ANY(\(kinds)::text[])
+                    AND state IN ('available', 'retryable') AND scheduled_at <= now()
+            ), flying AS (
+                SELECT organization_id, sum((payload ->> 'sizeBytes')::bigint) AS bytes
+                FROM job WHERE \(claim.bytesInFlight) IS NOT NULL AND state = 'running' AND kind = \(blobs)
+                GROUP BY organization_id
+            ), weighed AS (
+                SELECT job.id, coalesce(flying.bytes, 0) AS before, coalesce(flying.bytes, 0)
+                    + sum((payload ->> 'sizeBytes')::bigint)
+                        OVER (PARTITION BY organization_id ORDER BY priority, scheduled_at, job.id) AS after,
+                    row_number() OVER (PARTITION BY organization_id ORDER BY priority, scheduled_at, job.id) AS place
+                FROM job LEFT JOIN flying USING (organization_id)
+                WHERE \(claim.bytesInFlight) IS NOT NULL AND queue = \(queue) AND kind = \(blobs)
                     AND state IN ('available', 'retryable') AND scheduled_at <= now()
             ), picked AS MATERIALIZED (
                 SELECT job.id
                 FROM job
                 LEFT JOIN busy ON busy.organization_id = job.organization_id
                 LEFT JOIN ranked ON ranked.id = job.id
-                WHERE queue = \(queue.rawValue) AND kind = ANY(\(kinds.map(\.rawValue))::text[])
+                LEFT JOIN weighed ON weighed.id = job.id
+                WHERE queue = \(queue) AND kind = ANY(\(kinds)::text[])
                     AND state IN ('available', 'retryable') AND scheduled_at <= now()
                     AND (ranked.id IS NULL OR ranked.place <= ranked.free)
+                    AND (weighed.id IS NULL OR weighed.after <= \(claim.bytesInFlight)
+                        OR (weighed.before = 0 AND weighed.place = 1))
                 ORDER BY priority, coalesce(busy.running, 0), scheduled_at, job.id
-                LIMIT \(limit)
+                LIMIT \(claim.limit)
                 FOR UPDATE OF job SKIP LOCKED
             )
             UPDATE job
-            SET state = 'running', attempt = attempt + 1, attempted_at = now(), attempted_by = \(worker),
-                lease_token = nextval('job_lease_token'), lease_expires_at = now() + \(seconds: lease)
+            SET state = 'running', attempt = attempt + 1, attempted_at = now(), attempted_by = \(claim.worker),
+                lease_token = nextval('job_lease_token'), lease_expires_at = now() + \(seconds: claim.lease)
             FROM picked WHERE job.id = picked.id
             RETURNING job.id, lease_token, kind, payload, job.priority, attempt, max_attempts
             """

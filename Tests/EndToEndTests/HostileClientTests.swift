@@ -75,13 +75,13 @@ import Testing
             "/v2/up/a%0d%0aINJECTED/manifests/t", "/v2/up/a';DROP%20TABLE%20tag;--/manifests/t",
             "/v2/up/%25/manifests/t", "/v2/up/a/manifests/t'%20OR%20'1'='1",
         ]
-        try await Deployment.with(["up=http://127.0.0.1:9"], fetchers: 0) { deployment in
+        try await Deployment.with(["up=http://127.0.0.1:9"]) { deployment in
             for name in names {
                 #expect(try await deployment.registry.get(name).status == 400, "\(name)")
             }
             #expect(!deployment.frontends[0].lines.contains { $0.hasPrefix("INJECTED") })
             let tags = try await deployment.registry.get("/v2/up/a/tags/list")
-            #expect(tags.status != 500)
+            #expect(tags.status == 503, "\(tags.text)")
         }
     }
 

@@ -131,7 +131,7 @@ import Testing
         }
     }
 
-    @Test("tags are listed in order and in pages; referrers as an index, filtered on request")
+    @Test("an organization without upstream lists what it has: tags in order and in pages, referrers filtered")
     func lists() async throws {
         try await ScriptedUpstream.with { upstream in
             let image = ImageFixture.image(layers: [.text("signed")])
@@ -145,10 +145,10 @@ import Testing
             upstream.add(signature, to: "a/b")
             try await Deployment.with(["up=\(upstream.url)"]) { deployment in
                 let registry = deployment.registry
-                for tag in ["b", "a", "C", "d"] {
-                    #expect(try await registry.get("/v2/up/a/b/manifests/\(tag)").status == 200)
+                for reference in ["b", "a", "C", "d", signature.digest.description] {
+                    #expect(try await registry.get("/v2/up/a/b/manifests/\(reference)").status == 200)
                 }
-                #expect(try await registry.get("/v2/up/a/b/manifests/\(signature.digest)").status == 200)
+                try await deployment.stopProxying("up")
                 let all = try await registry.get("/v2/up/a/b/tags/list")
                 #expect(all.text == "{\"name\":\"up/a/b\",\"tags\":[\"C\",\"a\",\"b\",\"d\"]}")
                 let page = try await registry.get("/v2/up/a/b/tags/list?n=2")
@@ -159,6 +159,7 @@ import Testing
                 #expect(rest.text.contains("[\"b\",\"d\"]") && rest.headers[values: .link].isEmpty)
                 let none = try await registry.get("/v2/up/a/b/tags/list?n=0")
                 #expect(none.text.contains("\"tags\":[]") && none.headers[values: .link].isEmpty)
+                #expect(try await registry.get("/v2/up/a/other/tags/list").errorCode == "NAME_UNKNOWN")
 
                 let referrers = try await registry.get("/v2/up/a/b/referrers/\(image.digest)")
                 #expect(referrers.headers[.contentType] == ImageFixture.ociIndex)

@@ -49,6 +49,45 @@ struct ClaimTests {
         }
     }
 
+    @Test("an organization's blobs on their way stay below the limit, one that is larger comes alone, others go on")
+    func bytesInFlight() async throws {
+        try await TestQueue.with { test in
+            let other = try await TestQueue.makeOrganization("second", on: test.client)
+            func enqueue(_ name: String, _ size: Int64, for organization: OrganizationID? = nil) async throws -> JobID {
+                let blob = BlobFetch(
+                    organization: organization ?? test.organization,
+                    upstream: "https://quay.io",
+                    repository: try RepositoryName("a/b"),
+                    digest: Digest.of(Array(name.utf8)),
+                    sizeBytes: size
+                )
+                return try await test.queue.enqueue(blob, on: test.client)
+            }
+            func claim() async throws -> [ClaimedJob] {
+                try await test.queue.claim(
+                    .blobs,
+                    kinds: [.blobFetch],
+                    limit: 10,
+                    worker: "worker",
+                    lease: .seconds(600),
+                    bytesInFlight: 100,
+                    on: test.client
+                )
+            }
+            let mine = [try await enqueue("a", 60), try await enqueue("b", 40), try await enqueue("c", 1)]
+            let huge = try await enqueue("d", 1_000)
+            let theirs = try await enqueue("e", 500, for: other)
+            let first = try await claim()
+            #expect(Set(first.map(\.lease.job)) == [mine[0], mine[1], theirs])
+            #expect(try await claim().isEmpty)
+            for job in first { try await test.queue.complete(job.lease, result: "{}", on: test.client) }
+            let second = try await claim()
+            #expect(second.map(\.lease.job) == [mine[2]], "the next one doesn't fit beside it")
+            for job in second { try await test.queue.complete(job.lease, result: "{}", on: test.client) }
+            #expect(try await claim().map(\.lease.job) == [huge])
+        }
+    }
+
     @Test("one organization's many jobs don't hold up another's one")
     func fairness() async throws {
         try await TestQueue.with { test in
@@ -121,14 +160,14 @@ struct ClaimTests {
         try await TestQueue.with { test in
             for number in 0..<4 { try await test.enqueue("v\(number)") }
             try await test.client.withTransaction { transaction in
-                let first = try await test.queue.take(
-                    .manifests,
+                let claim = JobQueue.Claim(
+                    queue: .manifests,
                     kinds: [.manifestFetch],
                     limit: 2,
                     worker: "first",
-                    lease: .seconds(60),
-                    on: transaction
+                    lease: .seconds(60)
                 )
+                let first = try await test.queue.take(claim, on: transaction)
                 // The first claim isn't committed, so the second one sees its rows as available, and locked.
                 let second = try await test.claim()
                 #expect(first.count == 2)

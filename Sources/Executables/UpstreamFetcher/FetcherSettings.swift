@@ -57,6 +57,12 @@ struct FetcherSettings {
         default: "4",
         help: "fetches that no client waits for that one fetcher does at once, beside the others"
     )
+    private static let megabytesInFlight = SettingKey(
+        "FETCHER_ORGANIZATION_MEGABYTES_IN_FLIGHT",
+        kind: .int,
+        default: "0",
+        help: "of blobs that may be on their way for one organization, in all fetchers; the rest waits; 0 for no limit"
+    )
     private static let fill = SettingKey(
         "FILL",
         kind: .bool,
@@ -86,7 +92,7 @@ struct FetcherSettings {
     static let keys =
         SharedSettings.keys + [
             allowedHosts, connectTimeout, responseTimeout, idleTimeout, manifestTimeout, manifestSlots, blobSlots,
-            fillSlots, fill, fillDelay, lease, keyFiles,
+            fillSlots, megabytesInFlight, fill, fillDelay, lease, keyFiles,
         ]
 
     let database: String
@@ -122,6 +128,8 @@ struct FetcherSettings {
         fetcher.manifestSlots = try settings.int(Self.manifestSlots, in: 1...1_000)
         fetcher.blobSlots = try settings.int(Self.blobSlots, in: 1...1_000)
         fetcher.fillSlots = try settings.int(Self.fillSlots, in: 1...1_000)
+        let megabytes = try settings.int(Self.megabytesInFlight, in: 0...1_000_000_000)
+        fetcher.organizationBytesInFlight = megabytes > 0 ? Int64(megabytes) * 1_000_000 : nil
         let delay = try settings.duration(Self.fillDelay)
         fetcher.fillDelay = try settings.bool(Self.fill) && delay > .zero ? delay : nil
         fetcher.lease = try settings.duration(Self.lease)

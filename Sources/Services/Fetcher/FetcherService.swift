@@ -18,6 +18,8 @@ package struct FetcherService: Service {
         package var blobSlots = 16
         /// Fetches that no client waits for that run at once, beside those.
         package var fillSlots = 4
+        /// Bytes of blobs that may be on their way for one organization, in all fetchers; nil for no limit.
+        package var organizationBytesInFlight: Int64?
         /// How long after a manifest the rest of its image is fetched; nil for never.
         package var fillDelay: Duration? = .seconds(5)
         /// How long a silent fetcher keeps its jobs.
@@ -75,6 +77,7 @@ package struct FetcherService: Service {
         for queue in queues {
             var processing = JobProcessor.Configuration(queue: queue.name, slots: queue.slots)
             processing.lease = configuration.lease
+            processing.bytesInFlight = configuration.organizationBytesInFlight
             processing.shutdownGrace = configuration.shutdownGrace
             let wakeUp = WakeUp()
             wakeUps.append((.queue(queue.name.rawValue), wakeUp))

@@ -47,7 +47,11 @@ package final class DataFolder: Sendable {
         }
     }
 
-    deinit { close(lock) }
+    deinit {
+        // Said, not left to closing: a child that starts at this moment shares the file until it runs its own program.
+        _ = flock(lock, LOCK_UN)
+        close(lock)
+    }
 
     static func absolute(_ path: String) -> String {
         path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path

@@ -139,6 +139,17 @@ package final class Deployment: Sendable {
         try await announce(organization)
     }
 
+    /// Takes an organization's upstream away. What it has cached stays.
+    package func stopProxying(_ organization: String) async throws {
+        try await client.query(
+            """
+            DELETE FROM proxy_cache_config
+            WHERE organization_id = (SELECT id FROM organization WHERE name = \(organization))
+            """
+        )
+        try await announce(organization)
+    }
+
     /// Forgets what was held against upstreams.
     package func forgetFailures() async throws {
         let urls = try await client.query("DELETE FROM upstream RETURNING base_url").decode(String.self)
