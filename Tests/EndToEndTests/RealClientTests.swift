@@ -3,6 +3,7 @@
 import Foundation
 import HTTPTransport
 import OCI
+import Postgres
 import TestSupport
 import Testing
 
@@ -46,6 +47,27 @@ import Testing
                 let first = try Data(contentsOf: URL(filePath: "\(work.path)/one/\(name)"))
                 #expect(try Data(contentsOf: URL(filePath: "\(work.path)/three/\(name)")) == first, "\(name)")
             }
+        }
+    }
+
+    @Test("skopeo lists the tags of a registry and those it knew once that is stopped")
+    func listing() async throws {
+        try await Self.withRegistry { registry, deployment, work in
+            let layout = try await OCILayout.make(in: work.path + "/image", layers: [1_000])
+            let tags = (1...5).map { "v\($0)" }
+            for tag in tags {
+                let upstream = "docker://127.0.0.1:\(registry.port)/library/app:\(tag)"
+                try await run("skopeo", ["copy", "-q", "--dest-tls-verify=false", layout.reference, upstream])
+            }
+            let address = deployment.registry.base.dropFirst("http://".count)
+            let list = ["list-tags", "--tls-verify=false", "docker://\(address)/cache/library/app"]
+            struct Listed: Decodable { let Tags: [String] }
+            let listed = try JSONDecoder().decode(Listed.self, from: Data(try await run("skopeo", list).utf8))
+            #expect(listed.Tags == tags)
+            try await registry.stop()
+            try await deployment.client.query("UPDATE tag_list SET checked_at = now() - interval '1 minute'")
+            let later = try JSONDecoder().decode(Listed.self, from: Data(try await run("skopeo", list).utf8))
+            #expect(later.Tags == tags)
         }
     }
 
