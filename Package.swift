@@ -13,6 +13,8 @@ let settings: [SwiftSetting] = [
 
 // Products of other packages, named once.
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let jwt: Target.Dependency = .product(name: "JWTKit", package: "jwt-kit")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
@@ -85,6 +87,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
@@ -113,6 +116,13 @@ let package = Package(
 
         // Shared flow.
         library("PullThrough", ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", logging, serviceLifecycle]),
+        library(
+            "Accounts",
+            [
+                "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", crypto, cryptoExtras, jwt, logging,
+                serviceLifecycle,
+            ]
+        ),
         library("ServiceRuntime", ["Metadata", "Postgres", hummingbird, logging, serviceLifecycle, unixSignals, yams]),
 
         // Services: never import each other.
@@ -120,7 +130,8 @@ let package = Package(
             "Frontend",
             path: "Sources/Services/Frontend",
             [
-                "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", httpTypes, hummingbirdCore,
+                "Accounts", "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", httpTypes,
+                hummingbirdCore,
                 logging, nioCore, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, nioPosix, serviceLifecycle,
             ]
         ),
@@ -140,7 +151,7 @@ let package = Package(
         library("Supervision", path: "Sources/Services/Supervision", [logging, subprocess, systemPackage]),
 
         // Executables: settings, wiring, nothing else.
-        executable("RegistryFrontend", ["Blobs", "Frontend", "Postgres", "PullThrough", "ServiceRuntime"]),
+        executable("RegistryFrontend", ["Blobs", "Frontend", "OCI", "Postgres", "PullThrough", "ServiceRuntime"]),
         executable(
             "UpstreamFetcher",
             ["Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream"]
@@ -148,7 +159,7 @@ let package = Package(
         executable(
             "Entrepot",
             [
-                "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "Sealing",
+                "Accounts", "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "Sealing",
                 "ServiceRuntime", "Supervision", argumentParser, httpTypes, logging, unixSignals,
             ]
         ),
@@ -178,6 +189,7 @@ let package = Package(
         tests("FetcherTests", ["Blobs", "Fetcher", "HTTPTransport", "Models", "OCI", "Upstream", httpTypes, logging]),
         tests("FrontendTests", ["Frontend", "HTTPTransport", "Models", "OCI", httpTypes]),
         tests("ServiceRuntimeTests", ["ServiceRuntime", logging]),
+        tests("AccountsTests", ["Accounts", "Metadata", "Models", "OCI", "Postgres", crypto, jwt, logging]),
         tests("OperationsTests", ["Models", "OCI", "Operations"]),
         tests("SupervisionTests", ["Supervision", logging]),
         tests("EndToEndTests", ["HTTPTransport", "Models", "OCI", "Postgres", httpTypes] + executables),

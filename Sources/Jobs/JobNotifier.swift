@@ -19,6 +19,8 @@ package actor JobNotifier {
         case blobs = "entrepot_blob"
         /// Payload: names of organizations whose settings changed.
         case organizations = "entrepot_organization"
+        /// Payload: ids of accounts whose rights or credentials changed.
+        case accounts = "entrepot_account"
         /// Payload: base URLs of upstreams whose condition changed.
         case upstreams = "entrepot_upstream"
     }

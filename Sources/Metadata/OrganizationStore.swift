@@ -7,7 +7,7 @@ package import Postgres
 /// Organizations and their upstreams.
 package struct OrganizationStore: Sendable {
     private let columns = """
-        o.id, o.name, c.upstream_registry, c.upstream_namespace, c.insecure,
+        o.id, o.name, o.public_pull, c.upstream_registry, c.upstream_namespace, c.insecure,
         c.freshness_s, c.expiration_s, c.staleness_s, c.on_upstream_delete, c.generation,
         c.realm_hosts, c.platforms, c.foreign_layer_hosts
         """
@@ -45,16 +45,23 @@ package struct OrganizationStore: Sendable {
         ).map(Self.organization)
     }
 
+    /// Says whether everybody may pull from the organization. Returns false when there is none.
+    package func setPublic(_ isPublic: Bool, _ name: OrganizationName, on db: some Queryable) async throws -> Bool {
+        try await db.execute("UPDATE organization SET public_pull = \(isPublic) WHERE name = \(name.rawValue)") == 1
+    }
+
     /// Makes the organization, or points the one that exists at this upstream. Its cached images stay.
+    /// - Parameter isPublic: of an organization that is made
     package func proxy(
         _ name: OrganizationName,
         from upstream: UpstreamAddress,
+        isPublic: Bool = false,
         on db: some Queryable
     ) async throws {
         try await db.query(
             """
             WITH target AS (
-                INSERT INTO organization (name) VALUES (\(name.rawValue))
+                INSERT INTO organization (name, public_pull) VALUES (\(name.rawValue), \(isPublic))
                 ON CONFLICT (name) DO UPDATE SET name = excluded.name
                 RETURNING id
             )
@@ -74,11 +81,12 @@ package struct OrganizationStore: Sendable {
 
     private static func organization(_ row: Row) throws -> Organization {
         let (
-            id, name, registry, namespace, insecure, freshness, expiration, staleness, onDelete, generation,
+            id, name, isPublic, registry, namespace, insecure, freshness, expiration, staleness, onDelete, generation,
             realmHosts, platforms, foreignLayerHosts
         ) = try row.decode(
             (
-                Int64, String, String?, String?, Bool?, Int64?, Int64?, Int64?, String?, Int64?, [String]?, [String]?,
+                Int64, String, Bool, String?, String?, Bool?, Int64?, Int64?, Int64?, String?, Int64?, [String]?,
+                [String]?,
                 [String]?
             ).self
         )
@@ -104,7 +112,8 @@ package struct OrganizationStore: Sendable {
         return Organization(
             id: OrganizationID(rawValue: id),
             name: try parsed(name, "name"),
-            proxyCache: config
+            proxyCache: config,
+            isPublic: isPublic
         )
     }
 }

@@ -57,10 +57,13 @@ package struct Organization: Hashable, Sendable {
     package let name: OrganizationName
     /// Nil for an organization that proxies nothing (any more): only what is cached is served.
     package let proxyCache: ProxyCacheConfig?
+    /// Whether everybody may pull, logged in or not.
+    package let isPublic: Bool
 
-    package init(id: OrganizationID, name: OrganizationName, proxyCache: ProxyCacheConfig?) {
+    package init(id: OrganizationID, name: OrganizationName, proxyCache: ProxyCacheConfig?, isPublic: Bool = false) {
         self.id = id
         self.name = name
         self.proxyCache = proxyCache
+        self.isPublic = isPublic
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// The `host[:port]` of a registry, as it stands in references and in the `ns` parameter.
-enum Authority {
+package enum Authority {
     /// Whether `text` is a DNS name, an IPv4 address or an IPv6 address in brackets, with a port of 1–65535 or none.
-    static func isValid(_ text: some StringProtocol) -> Bool {
+    package static func isValid(_ text: some StringProtocol) -> Bool {
         let bytes = Array(text.utf8)
         if bytes.first == UInt8(ascii: "[") {
             guard let end = bytes.firstIndex(of: UInt8(ascii: "]")) else { return false }

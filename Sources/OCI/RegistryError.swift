@@ -17,6 +17,8 @@ package struct RegistryError: Error, Hashable, CustomStringConvertible {
     package let retryAfterSeconds: Int?
     /// What the resource does allow; sent as `Allow`, which a 405 must have (RFC 9110 section 15.5.6).
     package let allowedMethods: [HTTPRequest.Method]?
+    /// How to be let in; sent as `WWW-Authenticate`, which a 401 must have (RFC 9110 section 15.5.2).
+    package let challenge: String?
 
     /// Makes an error. Without `status` the code's own one is used.
     package init(
@@ -25,7 +27,8 @@ package struct RegistryError: Error, Hashable, CustomStringConvertible {
         message: String,
         detail: [String: String]? = nil,
         retryAfterSeconds: Int? = nil,
-        allowedMethods: [HTTPRequest.Method]? = nil
+        allowedMethods: [HTTPRequest.Method]? = nil,
+        challenge: String? = nil
     ) {
         self.code = code
         self.status = status ?? code.defaultStatus
@@ -33,6 +36,7 @@ package struct RegistryError: Error, Hashable, CustomStringConvertible {
         self.detail = detail
         self.retryAfterSeconds = retryAfterSeconds
         self.allowedMethods = allowedMethods
+        self.challenge = challenge
     }
 
     /// Status, code and message on one line.
@@ -54,6 +58,7 @@ package struct RegistryError: Error, Hashable, CustomStringConvertible {
         var fields = HTTPFields()
         fields[.contentType] = "application/json"
         if let retryAfterSeconds { fields[.retryAfter] = String(max(0, retryAfterSeconds)) }
+        if let challenge { fields[.wwwAuthenticate] = challenge }
         if let allowedMethods { fields[.allow] = allowedMethods.map(\.rawValue).joined(separator: ", ") }
         return fields
     }

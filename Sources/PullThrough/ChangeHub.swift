@@ -80,7 +80,7 @@ package final class ChangeHub: Service {
             case .jobs: wake(.queue(item))
             case .finishedJobs: Int64(item).map { wake(.job(JobID(rawValue: $0))) }
             case .blobs: wake(.blob(item))
-            case .organizations, .upstreams: break
+            case .organizations, .accounts, .upstreams: break
             }
             let callbacks = state.withLock { $0.callbacks[channel] ?? [] }
             for callback in callbacks { callback(item) }

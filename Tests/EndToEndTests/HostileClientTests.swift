@@ -25,7 +25,7 @@ import Testing
                 #expect(!answer.contains("smuggled"), "\(request.prefix(90)): \(answer.prefix(300))")
             }
             let alive = try await deployment.registry.get("/v2/")
-            #expect(alive.status == 200)
+            #expect(alive.status == 401)
             #expect(!deployment.frontends[0].lines.contains { $0.contains("smuggled") })
         }
     }
@@ -35,13 +35,13 @@ import Testing
         try await Deployment.with([], fetchers: 0) { deployment in
             let port = try #require(deployment.registry.base.split(separator: ":").last.flatMap { Int($0) })
             let old = try rawExchange(port: port, "GET /v2/ HTTP/1.0\r\n\r\n")
-            #expect(old.contains(" 200 "), "\(old)")
+            #expect(old.contains(" 401 "), "\(old)")
             let absolute = try rawExchange(
                 port: port,
                 "GET http://elsewhere/v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
             )
             #expect(
-                absolute.contains(" 404 ") || absolute.contains(" 200 ") || absolute.contains(" 400 "),
+                absolute.contains(" 404 ") || absolute.contains(" 401 ") || absolute.contains(" 400 "),
                 "\(absolute)"
             )
             let odd = try rawExchange(port: port, "BREW /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

@@ -9,13 +9,14 @@ import Testing
 
 /// What the registry says to requests that it can't serve, and where images are found.
 @Suite struct RegistryRulesTests {
-    @Test("the ping is answered without asking anybody")
+    @Test("the ping is answered with a challenge, without asking anybody")
     func ping() async throws {
         try await Deployment.with([], fetchers: 0) { deployment in
             for path in ["/v2/", "/v2"] {
                 let got = try await deployment.registry.get(path)
-                #expect(got.status == 200 && got.text == "{}")
-                #expect(try await deployment.registry.head(path).status == 200)
+                #expect(got.status == 401 && got.errorCode == "UNAUTHORIZED")
+                #expect(got.headers[.wwwAuthenticate]?.hasPrefix("Bearer realm=") == true)
+                #expect(try await deployment.registry.head(path).status == 401)
             }
         }
     }
@@ -53,7 +54,7 @@ import Testing
             (.get, "/v2/up/a/blobs/sha1:\(good.prefix(40))", 400, "DIGEST_INVALID"),
             (.get, "/v2/up/a/blobs/sha256:..%2F..%2Fx", 400, "DIGEST_INVALID"),
             (.get, "/v2/up/a/blobs/sha256:\(good)", 404, "BLOB_UNKNOWN"),
-            (.get, "/v2/nobody/a/manifests/t", 404, "NAME_UNKNOWN"), (.get, "/v2/up/manifests/t", 404, "NAME_UNKNOWN"),
+            (.get, "/v2/nobody/a/manifests/t", 401, "UNAUTHORIZED"), (.get, "/v2/up/manifests/t", 404, "NAME_UNKNOWN"),
             (.post, "/v2/up/a/manifests/t", 405, "UNSUPPORTED"), (.get, "/v2/_catalog", 404, "UNSUPPORTED"),
             (.get, "/", 404, "UNSUPPORTED"), (.get, "/etc/passwd", 404, "UNSUPPORTED"),
             (.get, "/v2/up/a/tags/list?n=abc", 400, "UNSUPPORTED"),
@@ -88,7 +89,7 @@ import Testing
                 let answer = try rawExchange(port: port, request)
                 for text in expected { #expect(answer.contains(text), "\(request.prefix(20)): \(answer.prefix(200))") }
             }
-            #expect(try await deployment.registry.get("/v2/").status == 200)
+            #expect(try await deployment.registry.get("/v2/").status == 401)
         }
     }
 

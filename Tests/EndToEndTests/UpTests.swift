@@ -88,9 +88,45 @@ struct UpTests {
             #expect(try await up.process.stop(SIGKILL) == -SIGKILL)
             try await eventually("everything has ended") { try up.processes.isEmpty }
             let again = try await RunningUp.start(data: data)
-            #expect(try await again.registry.get("/v2/").status == 200)
+            #expect(try await again.registry.get("/v2/").status == 401)
             #expect(try await again.process.stop() == 0)
         }
+    }
+
+    private func login(_ name: String, _ password: String, at registry: TestClient) async throws -> Int {
+        let basic = "Basic " + Data("\(name):\(password)".utf8).base64EncodedString()
+        return try await registry.get("/v2/auth", [.authorization: basic]).status
+    }
+
+    @Test("a first start makes a superuser and shows its password once; what is made on a loopback address is for all")
+    func superuser() async throws {
+        let first = try await RunningUp.start(data: data, ["--proxy", "cache=http://127.0.0.1:9"])
+        let line = try #require(first.process.lines.first { $0.hasPrefix("superuser admin, password ") })
+        let password = String(line.split(separator: " ")[3])
+        #expect(try await login("admin", password, at: first.registry) == 200)
+        #expect(first.process.lines.contains { $0.contains("public=[cache]") })
+        #expect(try await first.registry.get("/v2/cache/a/manifests/t").status == 502, "everybody may ask")
+        #expect(try await first.process.stop() == 0)
+        let second = try await RunningUp.start(data: data)
+        #expect(!second.process.lines.contains { $0.contains("superuser") })
+        #expect(try await login("admin", password, at: second.registry) == 200)
+        #expect(try await second.process.stop() == 0)
+    }
+
+    @Test("what is made where others reach it is private, and the superuser's password can be given")
+    func reachable() async throws {
+        let port = try freePorts(1)
+        let up = try TestProcess(
+            try Executables.path("entrepot"),
+            ["up", "--data", data, "--listen", "0.0.0.0:\(port)", "--proxy", "cache=http://127.0.0.1:9"],
+            environment: ["ENTREPOT_ADMIN_PASSWORD": "a chosen password"]
+        )
+        try await up.line(containing: "ready: ", within: .seconds(60))
+        let registry = TestClient("http://127.0.0.1:\(port)")
+        #expect(try await registry.get("/v2/cache/a/manifests/t").status == 401)
+        #expect(try await login("admin", "a chosen password", at: registry) == 200)
+        #expect(!up.lines.contains { $0.contains("a chosen password") })
+        #expect(try await up.stop() == 0)
     }
 
     @Test("an ordinary user can run it", .enabled(if: geteuid() == 0, "only root can become somebody else"))

@@ -22,19 +22,20 @@ struct ModuleGraphTests {
         "Upstream": ["HTTPTransport", "Models", "OCI"],
         // shared flow
         "PullThrough": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres"],
+        "Accounts": ["Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "ServiceRuntime": ["Metadata", "Postgres"],
         // services
-        "Frontend": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
+        "Frontend": ["Accounts", "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Fetcher": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream"],
         "Operations": ["Jobs", "Metadata", "Models", "OCI", "Postgres"],
         "Supervision": [],
         // executables
-        "RegistryFrontend": ["Blobs", "Frontend", "Postgres", "PullThrough", "ServiceRuntime"],
+        "RegistryFrontend": ["Blobs", "Frontend", "OCI", "Postgres", "PullThrough", "ServiceRuntime"],
         "UpstreamFetcher": [
             "Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream",
         ],
         "Entrepot": [
-            "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "Sealing",
+            "Accounts", "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "Sealing",
             "ServiceRuntime", "Supervision",
         ],
     ]

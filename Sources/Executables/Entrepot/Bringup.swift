@@ -131,7 +131,19 @@ struct Bringup {
             proxies = try UpSettings.wellKnown.map(UpSettings.Proxy.init)
         }
         for proxy in proxies {
-            try await store.proxy(proxy.organization, from: proxy.upstream, on: client)
+            try await store.proxy(
+                proxy.organization,
+                from: proxy.upstream,
+                isPublic: settings.isLoopback,
+                on: client
+            )
+        }
+        let open = try await store.all(on: client).filter(\.isPublic).map(\.name)
+        logger.notice("everybody may pull from some organizations", metadata: ["public": "\(open)"])
+        if let password = try await Superuser.ensure(password: settings.adminPassword, on: client) {
+            Console.write(
+                "superuser admin, password \(password) (shown this once; change it with `entrepot user password admin`)"
+            )
         }
         await JobNotifier(client: client, logger: logger)
             .notify(.organizations, proxies.map(\.organization.rawValue))
@@ -197,7 +209,8 @@ struct Bringup {
             try await eventually("no frontend answers at \(address(index))", stop) {
                 do {
                     let response = try await transport.send(HTTPTransportRequest(url: "http://\(reachable(index))/v2/"))
-                    return response.head.status == 200
+                    // A challenge is an answer.
+                    return response.head.status == 401 || response.head.status == 200
                 } catch is HTTPTransportError {
                     return false
                 }

@@ -10,7 +10,8 @@ struct Entrepot: AsyncParsableCommand {
         commandName: "entrepot",
         abstract: "A pull-through cache for container registries.",
         subcommands: [
-            Up.self, StatusCommand.self, WarmCommand.self, ProxyCommand.self, UpstreamCommand.self, KeyCommand.self,
+            Up.self, StatusCommand.self, WarmCommand.self, ProxyCommand.self, OrganizationCommand.self,
+            UserCommand.self, RobotCommand.self, UpstreamCommand.self, KeyCommand.self,
             Migrate.self,
         ]
     )

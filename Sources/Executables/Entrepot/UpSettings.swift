@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Accounts
 import Foundation
 import HTTPTransport
 import Models
@@ -28,7 +29,14 @@ struct UpSettings {
         help: "upstream hosts, addresses and CIDRs that may be private or loopback"
     )
 
-    static let keys = SharedSettings.keys + [data, listen, frontends, fetchers, allowedHosts]
+    static let adminPassword = SettingKey(
+        "ADMIN_PASSWORD",
+        kind: .secret,
+        default: "",
+        help: "password of the superuser `admin` that a first start of `entrepot up` makes; a random one if empty"
+    )
+
+    static let keys = SharedSettings.keys + [data, listen, frontends, fetchers, allowedHosts, adminPassword]
 
     /// Organizations of a first start that names none.
     static let wellKnown = [
@@ -41,6 +49,8 @@ struct UpSettings {
     let frontends: Int
     let fetchers: Int
     let allowedHosts: String
+    /// Nil: make one.
+    let adminPassword: String?
     /// Nil: make a private cluster.
     let database: String?
     let logFormat: String
@@ -67,6 +77,9 @@ struct UpSettings {
         }
     }
 
+    /// Whether only this machine reaches it.
+    var isLoopback: Bool { listen.host == "localhost" || listen.host == "::1" || listen.host.hasPrefix("127.") }
+
     init(_ settings: SettingsReader, proxies: [String]) throws {
         data = try settings.string(Self.data)
         guard !data.isEmpty else { throw settings.invalid(Self.data, data, "expected a folder") }
@@ -83,6 +96,11 @@ struct UpSettings {
         guard listen.port > 0, listen.port + frontends - 1 <= 65_535 else {
             throw settings.invalid(Self.listen, "\(listen)", "needs a port with room for \(frontends) frontends")
         }
+        let password = try settings.secret(Self.adminPassword)
+        guard password.isEmpty || PasswordHash.lengths.contains(password.utf8.count) else {
+            throw settings.invalid(Self.adminPassword, "", "expected \(PasswordHash.lengths) bytes")
+        }
+        adminPassword = password.isEmpty ? nil : password
         let database = try settings.secret(SharedSettings.database)
         self.database = database.isEmpty ? nil : database
         logFormat = try settings.string(SharedSettings.logFormat)

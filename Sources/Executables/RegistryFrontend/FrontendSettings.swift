@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Frontend
+import OCI
 import ServiceRuntime
 
 /// What an operator can set.
@@ -24,7 +25,21 @@ struct FrontendSettings {
         help: "how long a client waits for the next byte of a blob"
     )
 
-    static let keys = SharedSettings.keys + [listenAddress, manifestTimeout, stallTimeout]
+    private static let serverHostname = SettingKey(
+        "SERVER_HOSTNAME",
+        kind: .string,
+        default: "",
+        help: "host, with port if need be, under which clients know the registry; the address they connect to if empty"
+    )
+    private static let urlScheme = SettingKey(
+        "PREFERRED_URL_SCHEME",
+        kind: .string,
+        default: "http",
+        help: "how clients reach the registry: `http`, or `https` behind a proxy that speaks TLS"
+    )
+
+    static let keys =
+        SharedSettings.keys + [listenAddress, manifestTimeout, stallTimeout, serverHostname, urlScheme]
 
     let database: String
     let databaseConnections: Int
@@ -40,6 +55,16 @@ struct FrontendSettings {
         frontend.host = listen.host
         frontend.port = listen.port
         frontend.manifestDeadline = try settings.duration(Self.manifestTimeout)
+        let hostname = try settings.string(Self.serverHostname)
+        guard hostname.isEmpty || Authority.isValid(hostname) else {
+            throw settings.invalid(Self.serverHostname, hostname, "expected a host, with a port if need be")
+        }
+        frontend.serverHostname = hostname.isEmpty ? nil : hostname
+        let scheme = try settings.string(Self.urlScheme)
+        guard scheme == "http" || scheme == "https" else {
+            throw settings.invalid(Self.urlScheme, scheme, "expected http or https")
+        }
+        frontend.urlScheme = scheme
         frontend.stallDeadline = try settings.duration(Self.stallTimeout)
     }
 }

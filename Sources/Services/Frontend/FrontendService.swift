@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Accounts
 package import Blobs
 import HummingbirdCore
 import Jobs
@@ -23,6 +24,10 @@ package struct FrontendService: Service {
         package var sendDeadline: Duration = .seconds(240)
         /// How long a connection without a request stays open.
         package var idleTimeout: Duration = .seconds(120)
+        /// Host, with port if need be, under which clients know us; nil for the address that they connect to.
+        package var serverHostname: String?
+        /// `http` or `https`, as clients see it.
+        package var urlScheme = "http"
         /// Header bytes of a request, all fields together.
         package var maximumHeaderBytes = 32 * 1024
 
@@ -33,6 +38,7 @@ package struct FrontendService: Service {
     private let desk: FetchDesk
     private let follower: BlobFollower
     private let recorder: PullRecorder
+    private let signer: TokenSigner
 
     /// - Parameter onReady: called once the port listens, with its number
     package init(
@@ -63,8 +69,20 @@ package struct FrontendService: Service {
             logger: logger
         )
         let upstreams = UpstreamDirectory(client: client, hub: hub)
+        signer = TokenSigner(client: client, logger: logger)
+        let organizations = OrganizationDirectory(client: client, hub: hub)
         let responder = RegistryResponder(
-            organizations: OrganizationDirectory(client: client, hub: hub),
+            organizations: organizations,
+            access: RegistryAccess(
+                signer: signer,
+                accounts: AccountDirectory(client: client, hub: hub),
+                service: TokenService(hostname: configuration.serverHostname, scheme: configuration.urlScheme)
+            ),
+            tokens: TokenEndpoint(
+                authenticator: Authenticator(client: client, logger: logger),
+                signer: signer,
+                organizations: organizations
+            ),
             manifests: ManifestEndpoint(
                 pull: ManifestPull(
                     client: client,
@@ -90,6 +108,7 @@ package struct FrontendService: Service {
             group.addTask { try await desk.run() }
             group.addTask { try await follower.run() }
             group.addTask { try await recorder.run() }
+            group.addTask { try await signer.run() }
             try await server.run()
             group.cancelAll()
         }

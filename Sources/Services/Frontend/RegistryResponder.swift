@@ -13,6 +13,8 @@ import PullThrough
 /// Endpoints return replies or throw; this is the only place that writes and logs.
 struct RegistryResponder: Sendable {
     let organizations: OrganizationDirectory
+    let access: RegistryAccess
+    let tokens: TokenEndpoint
     let manifests: ManifestEndpoint
     let blobs: BlobEndpoint
     let lists: ListEndpoint
@@ -26,7 +28,7 @@ struct RegistryResponder: Sendable {
     ) async throws {
         let start = ContinuousClock.now
         let isHead = request.method == .head
-        let (reply, outcome) = await answer(request)
+        let (reply, outcome) = await answer(request, on: channel)
         var failure: (any Error)?
         do {
             try await reply.write(to: writer, on: channel, isHead: isHead)
@@ -37,9 +39,9 @@ struct RegistryResponder: Sendable {
         if let failure { throw failure }
     }
 
-    private func answer(_ request: Request) async -> (Reply, PullOutcome?) {
+    private func answer(_ request: Request, on channel: any Channel) async -> (Reply, PullOutcome?) {
         do {
-            return try await route(request)
+            return try await route(request, on: channel)
         } catch let error as RegistryError {
             return (Reply(error), .error)
         } catch let failure as FetchFailure {
@@ -57,17 +59,25 @@ struct RegistryResponder: Sendable {
         }
     }
 
-    private func route(_ request: Request) async throws -> (Reply, PullOutcome?) {
+    private func route(_ request: Request, on channel: any Channel) async throws -> (Reply, PullOutcome?) {
+        if request.uri.path == TokenService.path { return (try await tokens.answer(request, on: channel), nil) }
         let parsed = try RegistryRequest(method: request.method, target: request.head.path ?? "")
-        var (reply, outcome) = try await route(parsed, request)
+        var (reply, outcome) = try await route(parsed, request, on: channel)
         // Says that the parameter was used (distribution-spec "Registry Proxying").
         if let namespace = parsed.namespace { reply.headers[.ociNamespace] = namespace }
         return (reply, outcome)
     }
 
-    private func route(_ parsed: RegistryRequest, _ request: Request) async throws -> (Reply, PullOutcome?) {
+    private func route(
+        _ parsed: RegistryRequest,
+        _ request: Request,
+        on channel: any Channel
+    ) async throws -> (Reply, PullOutcome?) {
+        if case .push = parsed.route { throw Self.readOnly }
+        let caller = try await access.caller(request.headers, on: channel)
         switch parsed.route {
         case .ping:
+            try access.checkPing(caller, on: channel)
             return (
                 Reply(
                     status: 200,
@@ -77,16 +87,16 @@ struct RegistryResponder: Sendable {
                 ), nil
             )
         case .manifest(let name, let reference):
-            let place = try await place(name, parsed.namespace)
+            let place = try await place(name, parsed.namespace, caller, on: channel)
             return try await manifests.answer(reference, in: place, headers: request.headers)
         case .blob(let name, let digest):
-            let place = try await place(name, parsed.namespace)
+            let place = try await place(name, parsed.namespace, caller, on: channel)
             return try await blobs.answer(digest, in: place, headers: request.headers, isHead: parsed.isHead)
         case .tagList(let name, let limit, let last):
-            let place = try await place(name, parsed.namespace)
+            let place = try await place(name, parsed.namespace, caller, on: channel)
             return (try await lists.tags(of: place, parsed, limit: limit, after: last), nil)
         case .referrers(let name, let digest, let artifactType, let last):
-            let place = try await place(name, parsed.namespace)
+            let place = try await place(name, parsed.namespace, caller, on: channel)
             let reply = try await lists.referrers(
                 of: digest,
                 in: place,
@@ -96,17 +106,24 @@ struct RegistryResponder: Sendable {
             )
             return (reply, nil)
         case .push:
-            throw RegistryError(
-                .unsupported,
-                status: 405,
-                message: "this is a cache: images are pulled through it, and pushed to the registry that it stands for"
-            )
+            throw Self.readOnly
         }
     }
 
+    private static let readOnly = RegistryError(
+        .unsupported,
+        status: 405,
+        message: "this is a cache: images are pulled through it, and pushed to the registry that it stands for"
+    )
+
     /// The first path component is the organization, the rest the repository in it; unless a mirror's request says which
     /// registry it means.
-    private func place(_ name: RepositoryName, _ namespace: String?) async throws -> RequestedRepository {
+    private func place(
+        _ name: RepositoryName,
+        _ namespace: String?,
+        _ caller: Caller,
+        on channel: any Channel
+    ) async throws -> RequestedRepository {
         let organization: Organization
         let rest: RepositoryName
         if let namespace {
@@ -114,10 +131,16 @@ struct RegistryResponder: Sendable {
                 throw RegistryError(.nameUnknown, message: "no organization here stands for \(name) of \(namespace)")
             }
             (organization, rest) = found
+            // Tokens know repositories by the organization's name, however they are reached.
+            let full = RepositoryName(rawValue: "\(organization.name)/\(rest)") ?? name
+            try access.checkPull(caller, from: organization, full, on: channel)
         } else {
             guard let first = name.components.first.flatMap({ OrganizationName(rawValue: String($0)) }),
-                let below = name.dropping(1), let found = try await organizations.find(first)
-            else { throw RegistryError(.nameUnknown, message: "there is no repository \(name) here") }
+                let below = name.dropping(1)
+            else { throw RegistryError(.nameUnknown, message: "\(name) names no organization and repository") }
+            let found = try await organizations.find(first)
+            try access.checkPull(caller, from: found, name, on: channel)
+            guard let found else { throw RegistryError(.nameUnknown, message: "there is no repository \(name) here") }
             (organization, rest) = (found, below)
         }
         return RequestedRepository(

@@ -60,6 +60,7 @@ package final class Deployment: Sendable {
             try await OrganizationStore().proxy(
                 OrganizationName(parts[0]),
                 from: UpstreamAddress(parsing: parts[1]),
+                isPublic: true,
                 on: client
             )
         }

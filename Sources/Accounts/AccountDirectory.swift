@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Jobs
+import Metadata
+package import Models
+package import Postgres
+package import PullThrough
+
+/// Accounts and the tokens of theirs that are still good, remembered for a moment; a notification makes it forget at once.
+package struct AccountDirectory: Sendable {
+    package struct Standing: Sendable, Hashable {
+        package let account: Account
+        package let liveTokens: Set<AccessTokenID>
+    }
+
+    private let client: PostgresClient
+    private let accounts = AccountStore()
+    private let tokens = AccessTokenStore()
+    private let cache = BoundedCache<AccountID, Standing>(maximumCost: 20_000, lifetime: .seconds(5))
+    private let finding = Coalescer<AccountID, Standing?>()
+
+    package init(client: PostgresClient, hub: ChangeHub) {
+        self.client = client
+        hub.onChange(of: .accounts) { [cache] id in
+            if let id, let id = Int64(id) { cache.remove(AccountID(rawValue: id)) } else { cache.removeAll() }
+        }
+    }
+
+    package func find(_ id: AccountID) async throws -> Standing? {
+        if let standing = cache[id] { return standing }
+        let found = try await finding.value(for: id) { () async throws -> Standing? in
+            guard let account = try await accounts.find(id, on: client) else { return nil }
+            return Standing(account: account, liveTokens: try await tokens.live(of: id, on: client))
+        }
+        if let found { cache.insert(found, for: id) }
+        return found
+    }
+
+    /// The account, unless it is gone or disabled, or the credential that vouched for it isn't good any more.
+    package func find(_ id: AccountID, vouchedBy credential: AccessTokenID?) async throws -> Account? {
+        guard let standing = try await find(id), standing.account.isEnabled else { return nil }
+        if let credential, !standing.liveTokens.contains(credential) { return nil }
+        return standing.account
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+package import Models
+package import Postgres
+
+/// Random secrets that stand for accounts, by their hashes.
+package struct AccessTokenStore: Sendable {
+    package init() {}
+
+    /// - Parameters:
+    ///   - hash: SHA-256 of the token
+    ///   - lifetime: nil for a token that never expires
+    package func make(
+        _ name: String,
+        hash: [UInt8],
+        scopes: [String],
+        of account: AccountID,
+        lifetime: Duration?,
+        on db: some Queryable
+    ) async throws -> AccessTokenID {
+        let id = try await db.query(
+            """
+            INSERT INTO access_token (account_id, name, hash, scopes, expires_at)
+            VALUES (\(account.rawValue), \(name), \(Data(hash)), \(scopes)::text[], now() + \(seconds: lifetime))
+            RETURNING id
+            """
+        ).decodeFirst(Int64.self)
+        guard let id else { throw MetadataError(.corruptRow, "INSERT INTO access_token returned no row") }
+        return AccessTokenID(rawValue: id)
+    }
+
+    /// The token of this hash and its account, if it is still good. The account may be disabled.
+    package func find(
+        hash: [UInt8],
+        on db: some Queryable
+    ) async throws -> (token: AccessTokenID, account: AccountID, scopes: [String])? {
+        try await db.query(
+            """
+            SELECT id, account_id, scopes FROM access_token
+            WHERE hash = \(Data(hash)) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+            """
+        ).decodeFirst((Int64, Int64, [String]).self).map { token, account, scopes in
+            (AccessTokenID(rawValue: token), AccountID(rawValue: account), scopes)
+        }
+    }
+
+    /// Tokens of the account that are still good.
+    package func live(of account: AccountID, on db: some Queryable) async throws -> Set<AccessTokenID> {
+        let ids = try await db.query(
+            """
+            SELECT id FROM access_token WHERE account_id = \(account.rawValue)
+                AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+            """
+        ).decode(Int64.self)
+        return Set(ids.map(AccessTokenID.init(rawValue:)))
+    }
+
+    /// Returns false when there is no such token that wasn't revoked before.
+    package func revoke(_ token: AccessTokenID, of account: AccountID, on db: some Queryable) async throws -> Bool {
+        try await db.execute(
+            """
+            UPDATE access_token SET revoked_at = now()
+            WHERE id = \(token.rawValue) AND account_id = \(account.rawValue) AND revoked_at IS NULL
+            """
+        ) == 1
+    }
+
+    /// Remembers that it was used, to the minute.
+    package func noteUse(_ token: AccessTokenID, on db: some Queryable) async throws {
+        try await db.query(
+            """
+            UPDATE access_token SET last_used_at = now()
+            WHERE id = \(token.rawValue) AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+            """
+        )
+    }
+}

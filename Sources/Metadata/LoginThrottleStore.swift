@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Models
+package import Postgres
+
+/// Failed logins, counted by all frontends together.
+package struct LoginThrottleStore: Sendable {
+    package init() {}
+
+    /// How long the longest of the keys' blocks still lasts; zero for none.
+    package func block(of keys: [String], on db: some Queryable) async throws -> Duration {
+        let seconds = try await db.query(
+            """
+            SELECT coalesce(extract(epoch FROM max(blocked_until) - now()), 0)::float8 FROM login_throttle
+            WHERE key = ANY(\(keys)::text[]) AND blocked_until > now()
+            """
+        ).decodeFirst(Double.self)
+        return .seconds(max(0, seconds ?? 0))
+    }
+
+    /// Counts a failure of each key. Old ones are forgotten first.
+    /// - Returns: failures in a row, by key
+    package func fail(_ keys: [String], on db: some Queryable) async throws -> [String: Int] {
+        let rows = try await db.query(
+            """
+            INSERT INTO login_throttle (key, failures)
+            SELECT key, 1 FROM unnest(\(keys)::text[]) AS key ORDER BY key
+            ON CONFLICT (key) DO UPDATE SET
+                failures = CASE WHEN login_throttle.last_failed_at < now() - \(seconds: ThrottleRules.memory)
+                    THEN 1 ELSE login_throttle.failures + 1 END,
+                last_failed_at = now()
+            RETURNING key, failures
+            """
+        ).decode((String, Int).self)
+        return Dictionary(rows) { $1 }
+    }
+
+    package func setBlock(_ duration: Duration, of key: String, on db: some Queryable) async throws {
+        try await db.query(
+            "UPDATE login_throttle SET blocked_until = now() + \(seconds: duration) WHERE key = \(key)"
+        )
+    }
+
+    package func forget(_ key: String, on db: some Queryable) async throws {
+        try await db.query("DELETE FROM login_throttle WHERE key = \(key)")
+    }
+
+    /// Removes what is forgotten anyhow.
+    package func sweep(on db: some Queryable) async throws {
+        try await db.query(
+            """
+            DELETE FROM login_throttle WHERE key IN (
+                SELECT key FROM login_throttle
+                WHERE last_failed_at < now() - \(seconds: ThrottleRules.memory) AND blocked_until < now()
+                LIMIT 1000
+            )
+            """
+        )
+    }
+}
