@@ -32,6 +32,7 @@ package final class Authenticator: Sendable {
     private let accounts = AccountStore()
     private let tokens = AccessTokenStore()
     private let throttle = LoginThrottleStore()
+    private let log = LogStore()
     private let queue = DispatchQueue(label: "entrepot.password-hashing")
     private let waiting = Atomic(0)
     /// What was verified a moment ago; the key holds the stored hash, so that a new password ends it.
@@ -101,6 +102,8 @@ package final class Authenticator: Sendable {
             return (true, .refused)
         }
         logger.notice("login failed", metadata: ["account": "\(name.prefix(255))", "address": "\(address)"])
+        let entry = LogEntry(.failedLogin, address: address, metadata: ["account": String(name.prefix(255))])
+        try await log.append([entry], on: client)
         let failures = try await throttle.fail(keys, on: client)
         for (key, forgiven) in zip(keys, [ThrottleRules.forgiven.account, ThrottleRules.forgiven.address]) {
             let block = ThrottleRules.block(afterFailures: failures[key] ?? 0, forgiven: forgiven)

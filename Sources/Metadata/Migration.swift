@@ -24,6 +24,7 @@ package struct Migration: Sendable, Hashable {
         Migration(version: 4, name: "fetch progress", sql: text(PackageResources.V0004_fetch_progress_sql)),
         Migration(version: 5, name: "upstream lists", sql: text(PackageResources.V0005_upstream_lists_sql)),
         Migration(version: 6, name: "accounts", sql: text(PackageResources.V0006_accounts_sql)),
+        Migration(version: 7, name: "log", sql: text(PackageResources.V0007_log_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

@@ -42,6 +42,7 @@ struct OrganizationCommand: AsyncParsableCommand {
                 let isPublic = visibility == .public
                 _ = try await OrganizationStore().setPublic(isPublic, organization.name, on: change.client)
                 await change.notifier.notify(.organizations, [organization.name.rawValue])
+                try await change.note(.changeVisibility, organization, ["visibility": visibility.rawValue])
             }
         }
     }
@@ -80,6 +81,11 @@ struct OrganizationCommand: AsyncParsableCommand {
                     on: change.client
                 )
                 await change.changed(account.id)
+                try await change.note(
+                    .changeMember,
+                    organization,
+                    ["member": account.name.rawValue, "role": role.rawValue]
+                )
             }
         }
     }
@@ -119,6 +125,7 @@ struct UserCommand: AsyncParsableCommand {
                     on: change.client
                 )
                 guard made != nil else { throw SupervisionError("there is an account \(name) already") }
+                try await change.note(.createUser, nil, ["username": name.rawValue, "superuser": "\(superuser)"])
             }
         }
     }
@@ -141,6 +148,7 @@ struct UserCommand: AsyncParsableCommand {
                 let hash = try AccountChange.hash(passwordFile)
                 try await AccountStore().setPassword(hash, of: account.id, on: change.client)
                 await change.changed(account.id)
+                try await change.note(.changePassword, nil, ["username": account.name.rawValue])
             }
         }
     }
@@ -212,6 +220,7 @@ struct RobotCommand: AsyncParsableCommand {
                     on: change.client
                 )
                 await change.changed(account.id)
+                try await change.note(.createRobotToken, organization, ["robot": name.rawValue, "token": "\(id)"])
                 Console.write("name \(name)\ntoken \(token.text)\nid \(id)")
             }
         }
@@ -236,6 +245,7 @@ struct RobotCommand: AsyncParsableCommand {
                     throw SupervisionError("\(account.name) has no live token \(id)")
                 }
                 await change.changed(account.id)
+                try await change.note(.revokeRobotToken, nil, ["robot": account.name.rawValue, "token": "\(id)"])
             }
         }
     }
@@ -261,7 +271,15 @@ struct AccountChange {
             let account = try await change.account(name)
             try await AccountStore().setEnabled(isEnabled, account.id, on: change.client)
             await change.changed(account.id)
+            let kind: LogKind = isEnabled ? .enableUser : .disableUser
+            try await change.note(kind, nil, ["username": account.name.rawValue])
         }
+    }
+
+    /// Writes the change into the log.
+    func note(_ kind: LogKind, _ organization: Organization?, _ facts: [String: String]) async throws {
+        let entry = LogEntry(kind, organization: organization, metadata: facts.merging(["by": "command line"]) { $1 })
+        try await LogStore().append([entry], on: client)
     }
 
     /// Throws ``SettingsError`` for what is no name.

@@ -11,7 +11,7 @@ struct Entrepot: AsyncParsableCommand {
         abstract: "A pull-through cache for container registries.",
         subcommands: [
             Up.self, StatusCommand.self, WarmCommand.self, ProxyCommand.self, OrganizationCommand.self,
-            UserCommand.self, RobotCommand.self, UpstreamCommand.self, KeyCommand.self,
+            UserCommand.self, RobotCommand.self, LogsCommand.self, UpstreamCommand.self, KeyCommand.self,
             Migrate.self,
         ]
     )

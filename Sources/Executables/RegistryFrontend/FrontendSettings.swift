@@ -2,6 +2,7 @@
 
 import Frontend
 import OCI
+import PullThrough
 import ServiceRuntime
 
 /// What an operator can set.
@@ -38,8 +39,23 @@ struct FrontendSettings {
         help: "how clients reach the registry: `http`, or `https` behind a proxy that speaks TLS"
     )
 
+    private static let relaxedLogging = SettingKey(
+        "ALLOW_PULLS_WITHOUT_STRICT_LOGGING",
+        kind: .bool,
+        default: "false",
+        help: "whether a pull is answered before it is in the log, or although it can't be written there"
+    )
+    private static let logRetention = SettingKey(
+        "LOG_RETENTION",
+        kind: .duration,
+        default: "90d",
+        help: "how long the log is kept, in whole days"
+    )
+
     static let keys =
-        SharedSettings.keys + [listenAddress, manifestTimeout, stallTimeout, serverHostname, urlScheme]
+        SharedSettings.keys + [
+            listenAddress, manifestTimeout, stallTimeout, serverHostname, urlScheme, relaxedLogging, logRetention,
+        ]
 
     let database: String
     let databaseConnections: Int
@@ -65,6 +81,11 @@ struct FrontendSettings {
             throw settings.invalid(Self.urlScheme, scheme, "expected http or https")
         }
         frontend.urlScheme = scheme
+        frontend.log.isStrict = try !settings.bool(Self.relaxedLogging)
+        frontend.log.retention = try settings.duration(Self.logRetention)
+        guard frontend.log.retention >= .seconds(86_400) else {
+            throw settings.invalid(Self.logRetention, "\(frontend.log.retention)", "expected a day (1d) at the least")
+        }
         frontend.stallDeadline = try settings.duration(Self.stallTimeout)
     }
 }

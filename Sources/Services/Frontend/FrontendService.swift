@@ -28,6 +28,7 @@ package struct FrontendService: Service {
         package var serverHostname: String?
         /// `http` or `https`, as clients see it.
         package var urlScheme = "http"
+        package var log = PullLog.Configuration()
         /// Header bytes of a request, all fields together.
         package var maximumHeaderBytes = 32 * 1024
 
@@ -39,6 +40,7 @@ package struct FrontendService: Service {
     private let follower: BlobFollower
     private let recorder: PullRecorder
     private let signer: TokenSigner
+    private let log: PullLog
 
     /// - Parameter onReady: called once the port listens, with its number
     package init(
@@ -69,6 +71,7 @@ package struct FrontendService: Service {
             logger: logger
         )
         let upstreams = UpstreamDirectory(client: client, hub: hub)
+        log = PullLog(configuration.log, client: client, logger: logger)
         signer = TokenSigner(client: client, logger: logger)
         let organizations = OrganizationDirectory(client: client, hub: hub)
         let responder = RegistryResponder(
@@ -98,6 +101,7 @@ package struct FrontendService: Service {
                 canSendFiles: true
             ),
             lists: ListEndpoint(pull: ListPull(client: client, desk: desk, upstreams: upstreams)),
+            log: log,
             logger: logger
         )
         server = Self.server(configuration, responder, logger, onReady)
@@ -109,6 +113,7 @@ package struct FrontendService: Service {
             group.addTask { try await follower.run() }
             group.addTask { try await recorder.run() }
             group.addTask { try await signer.run() }
+            group.addTask { try await log.run() }
             try await server.run()
             group.cancelAll()
         }

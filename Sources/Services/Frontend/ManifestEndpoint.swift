@@ -59,10 +59,7 @@ struct RequestedRepository: Sendable, CustomStringConvertible {
     var description: String { name.rawValue }
 }
 
-/// How a pull went, as the log names it.
-enum PullOutcome: String, Sendable {
-    case hit, revalidated, miss, stale, error
-
+extension PullOutcome {
     init(_ outcome: PulledManifest.Outcome) {
         switch outcome {
         case .hit: self = .hit

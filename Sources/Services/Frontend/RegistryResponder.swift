@@ -18,6 +18,7 @@ struct RegistryResponder: Sendable {
     let manifests: ManifestEndpoint
     let blobs: BlobEndpoint
     let lists: ListEndpoint
+    let log: PullLog
     let logger: Logger
 
     @concurrent
@@ -88,7 +89,7 @@ struct RegistryResponder: Sendable {
             )
         case .manifest(let name, let reference):
             let place = try await place(name, parsed.namespace, caller, on: channel)
-            return try await manifests.answer(reference, in: place, headers: request.headers)
+            return try await pull(reference, place, caller, isHead: parsed.isHead, request, on: channel)
         case .blob(let name, let digest):
             let place = try await place(name, parsed.namespace, caller, on: channel)
             return try await blobs.answer(digest, in: place, headers: request.headers, isHead: parsed.isHead)
@@ -107,6 +108,54 @@ struct RegistryResponder: Sendable {
             return (reply, nil)
         case .push:
             throw Self.readOnly
+        }
+    }
+
+    /// Answers, and writes the pull down first: what was served is in the log.
+    private func pull(
+        _ reference: Reference,
+        _ place: RequestedRepository,
+        _ caller: Caller,
+        isHead: Bool,
+        _ request: Request,
+        on channel: any Channel
+    ) async throws -> (Reply, PullOutcome) {
+        let start = ContinuousClock.now
+        var entry = LogEntry(
+            .pull,
+            organization: place.organization,
+            repository: place.repository.rawValue,
+            account: caller.account,
+            address: channel.remoteAddress?.ipAddress,
+            userAgent: request.headers[.userAgent]
+        )
+        var facts = LogEntry.Pull(
+            reference: reference,
+            isHead: isHead,
+            outcome: .error,
+            status: 0,
+            upstream: place.organization.proxyCache.map { "\($0.upstream)" },
+            duration: .zero
+        )
+        do {
+            let (reply, outcome) = try await manifests.answer(reference, in: place, headers: request.headers)
+            facts.digest = reply.headers[.dockerContentDigest].flatMap(Digest.init(rawValue:))
+            facts.mediaType = reply.headers[.contentType].flatMap(MediaType.init(rawValue:))
+            facts.outcome = outcome
+            facts.status = reply.status
+            facts.bytes = isHead ? 0 : reply.contentLength ?? 0
+            facts.duration = ContinuousClock.now - start
+            entry.pull = facts
+            try await log.append(entry)
+            return (reply, outcome)
+        } catch let error as RegistryError {
+            facts.status = error.status
+            facts.duration = ContinuousClock.now - start
+            entry.kind = .failedPull
+            entry.pull = facts
+            entry.metadata = ["reason": error.message]
+            try await log.append(entry)
+            throw error
         }
     }
 

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Foundation
+package import Models
+import OCI
+package import Postgres
+
+/// The log: written in batches, kept in one partition per day.
+package struct LogStore: Sendable {
+    /// What is read of the log.
+    package struct Filter: Sendable {
+        package var organization: OrganizationID?
+        package var repository: String?
+        package var kinds: [LogKind] = []
+        package var account: String?
+        package var outcomes: [PullOutcome] = []
+        /// Not before.
+        package var since: Date?
+        /// Before.
+        package var until: Date?
+        /// Only older ones than this row of the page before.
+        package var before: LogRecord.ID?
+        package var limit = 100
+
+        package init() {}
+    }
+
+    /// Arbitrary, but the same in every binary.
+    private static let partitionLock: Int64 = 0x656E_7472_6C6F_6773
+    private static let maximumUserAgent = 256
+
+    package init() {}
+
+    /// Writes the entries in one statement.
+    package func append(_ entries: [LogEntry], on db: some Queryable) async throws {
+        guard !entries.isEmpty else { return }
+        func texts(_ value: (LogEntry) -> String?) -> [String] { entries.map { value($0) ?? "" } }
+        let tags = texts { entry in
+            if case .tag(let tag)? = entry.pull?.reference { tag.rawValue } else { nil }
+        }
+        let digests = texts { entry in
+            if case .digest(let digest)? = entry.pull?.reference {
+                digest.rawValue
+            } else {
+                entry.pull?.digest?.rawValue
+            }
+        }
+        let metadata = try entries.map { entry in
+            try entry.metadata.isEmpty ? "" : String(decoding: JSONEncoder().encode(entry.metadata), as: UTF8.self)
+        }
+        try await db.query(
+            """
+            INSERT INTO log_entry (kind, organization_id, organization, repository, account, is_robot, address, user_agent,
+                tag, digest, media_type, is_head, outcome, status, upstream, bytes, duration_us, metadata)
+            SELECT kind, nullif(organization_id, 0), nullif(organization, ''), nullif(repository, ''),
+                nullif(account, ''), CASE WHEN account <> '' THEN is_robot END, nullif(address, ''),
+                nullif(user_agent, ''), nullif(tag, ''), nullif(digest, ''), nullif(media_type, ''),
+                CASE WHEN is_pull THEN is_head END, nullif(outcome, ''), nullif(status, 0)::smallint,
+                nullif(upstream, ''), CASE WHEN is_pull THEN bytes END, CASE WHEN is_pull THEN duration END,
+                nullif(metadata, '')::jsonb
+            FROM unnest(
+                \(entries.map(\.kind.rawValue))::text[], \(entries.map { $0.organization?.rawValue ?? 0 })::bigint[],
+                \(texts(\.organizationName))::text[], \(texts(\.repository))::text[], \(texts(\.account))::text[],
+                \(entries.map(\.isRobot))::boolean[], \(texts(\.address))::text[],
+                \(texts { $0.userAgent.map { String($0.prefix(Self.maximumUserAgent)) } })::text[],
+                \(tags)::text[], \(digests)::text[], \(texts { $0.pull?.mediaType?.rawValue })::text[],
+                \(entries.map { $0.pull != nil })::boolean[], \(entries.map { $0.pull?.isHead ?? false })::boolean[],
+                \(texts { $0.pull?.outcome.rawValue })::text[], \(entries.map { Int64($0.pull?.status ?? 0) })::bigint[],
+                \(texts { $0.pull?.upstream })::text[], \(entries.map { $0.pull?.bytes ?? 0 })::bigint[],
+                \(entries.map { Int64(($0.pull?.duration ?? .zero) / .microseconds(1)) })::bigint[],
+                \(metadata)::text[]
+            ) AS e (kind, organization_id, organization, repository, account, is_robot, address, user_agent, tag, digest,
+                media_type, is_pull, is_head, outcome, status, upstream, bytes, duration, metadata)
+            """
+        )
+    }
+
+    /// Newest first.
+    package func read(_ filter: Filter, on db: some Queryable) async throws -> [LogRecord] {
+        try await db.query(
+            """
+            SELECT id, extract(epoch FROM at)::float8, kind, organization, repository, account, is_robot, address,
+                user_agent, tag, digest, media_type, is_head, outcome, status, upstream, bytes, duration_us, metadata::text
+            FROM log_entry
+            WHERE (\(filter.organization?.rawValue)::bigint IS NULL OR organization_id = \(filter.organization?.rawValue))
+                AND (\(filter.repository)::text IS NULL OR repository = \(filter.repository))
+                AND (\(filter.kinds.isEmpty) OR kind = ANY(\(filter.kinds.map(\.rawValue))::text[]))
+                AND (\(filter.account)::text IS NULL OR account = \(filter.account))
+                AND (\(filter.outcomes.isEmpty) OR outcome = ANY(\(filter.outcomes.map(\.rawValue))::text[]))
+                AND (\(filter.since?.timeIntervalSince1970)::float8 IS NULL
+                    OR at >= to_timestamp(\(filter.since?.timeIntervalSince1970)))
+                AND (\(filter.until?.timeIntervalSince1970)::float8 IS NULL
+                    OR at < to_timestamp(\(filter.until?.timeIntervalSince1970)))
+                AND (\(filter.before?.at)::float8 IS NULL
+                    OR (at, id) < (to_timestamp(\(filter.before?.at)), \(filter.before?.id ?? 0)))
+            ORDER BY at DESC, id DESC LIMIT \(filter.limit)
+            """
+        ).map { row in
+            let (
+                id, at, kind, organization, repository, account, isRobot, address, userAgent, tag, digest, mediaType,
+                isHead, outcome, status, upstream, bytes, duration, metadata
+            ) = try row.decode(
+                (
+                    Int64, Double, String, String?, String?, String?, Bool?, String?, String?, String?, String?,
+                    String?,
+                    Bool?, String?, Int?, String?, Int64?, Int64?, String?
+                ).self
+            )
+            return LogRecord(
+                id: id,
+                at: at,
+                kind: kind,
+                organization: organization,
+                repository: repository,
+                account: account,
+                isRobot: isRobot,
+                address: address,
+                userAgent: userAgent,
+                tag: tag,
+                digest: digest,
+                mediaType: mediaType,
+                isHead: isHead,
+                outcome: outcome,
+                status: status,
+                upstream: upstream,
+                bytes: bytes,
+                durationUs: duration,
+                metadata: try metadata.map { try JSONDecoder().decode([String: String].self, from: Data($0.utf8)) }
+            )
+        }
+    }
+
+    /// Makes the partitions of today and of so many days after it, and drops those whose days are all older than the
+    /// retention. Safe to repeat, and to do in many processes at once.
+    package func keepPartitions(daysAhead: Int, retention: Duration, on client: PostgresClient) async throws {
+        let wanted = try await client.query(
+            """
+            SELECT to_char(day, 'YYYYMMDD'), to_char(day, 'YYYY-MM-DD'), to_char(day + 1, 'YYYY-MM-DD')
+            FROM generate_series(0, \(daysAhead)) AS n, LATERAL (SELECT (now() AT TIME ZONE 'UTC')::date + n::integer AS day) d
+            WHERE to_regclass('log_entry_' || to_char(day, 'YYYYMMDD')) IS NULL ORDER BY day
+            """
+        ).decode((String, String, String).self)
+        let old = try await client.query(
+            """
+            SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+            WHERE i.inhparent = 'log_entry'::regclass AND c.relname ~ '^log_entry_[0-9]{8}$'
+                AND to_date(right(c.relname, 8), 'YYYYMMDD') + 1
+                    <= (now() AT TIME ZONE 'UTC' - \(seconds: retention))::date
+            """
+        ).decode(String.self)
+        guard !wanted.isEmpty || !old.isEmpty else { return }
+        try await client.withTransaction { transaction in
+            try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.partitionLock))")
+            for (name, from, to) in wanted {
+                try await transaction.query(
+                    """
+                    CREATE TABLE IF NOT EXISTS \(unescaped: "log_entry_" + name) PARTITION OF log_entry
+                    FOR VALUES FROM (\(unescaped: "'\(from) 00:00+00'")) TO (\(unescaped: "'\(to) 00:00+00'"))
+                    """
+                )
+            }
+            for name in old { try await transaction.query("DROP TABLE IF EXISTS \(unescaped: name)") }
+        }
+    }
+}
+
+/// One line of the log, as it is read and exported.
+package struct LogRecord: Sendable, Hashable, Codable {
+    /// Place of a line: its time, in seconds since 1970, and its number.
+    package struct ID: Sendable, Hashable {
+        package let at: Double
+        package let id: Int64
+    }
+
+    package let id: Int64
+    package let at: Double
+    package let kind: String
+    package let organization: String?
+    package let repository: String?
+    package let account: String?
+    package let isRobot: Bool?
+    package let address: String?
+    package let userAgent: String?
+    package let tag: String?
+    package let digest: String?
+    package let mediaType: String?
+    package let isHead: Bool?
+    package let outcome: String?
+    package let status: Int?
+    package let upstream: String?
+    package let bytes: Int64?
+    package let durationUs: Int64?
+    package let metadata: [String: String]?
+
+    package var place: ID { ID(at: at, id: id) }
+}
