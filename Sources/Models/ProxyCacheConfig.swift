@@ -66,4 +66,9 @@ package struct Organization: Hashable, Sendable {
         self.proxyCache = proxyCache
         self.isPublic = isPublic
     }
+
+    /// The same without its upstream: only what is cached is served.
+    package var withoutUpstream: Organization {
+        Organization(id: id, name: name, proxyCache: nil, isPublic: isPublic)
+    }
 }

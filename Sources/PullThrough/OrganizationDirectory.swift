@@ -11,13 +11,16 @@ package struct OrganizationDirectory: Sendable {
     private struct Everything: Hashable {}
 
     private let client: PostgresClient
+    private let isProxying: Bool
     private let store = OrganizationStore()
     private let finding = Coalescer<OrganizationName, Organization?>()
     private let cache = BoundedCache<OrganizationName, Organization>(maximumCost: 10_000, lifetime: .seconds(5))
     private let all = BoundedCache<Everything, [Organization]>(maximumCost: 2, lifetime: .seconds(5))
 
-    package init(client: PostgresClient, hub: ChangeHub) {
+    /// - Parameter isProxying: false to know no upstreams
+    package init(client: PostgresClient, hub: ChangeHub, isProxying: Bool = true) {
         self.client = client
+        self.isProxying = isProxying
         hub.onChange(of: .organizations) { [cache, all] name in
             if let name, let name = OrganizationName(rawValue: name) { cache.remove(name) } else { cache.removeAll() }
             all.removeAll()
@@ -27,7 +30,7 @@ package struct OrganizationDirectory: Sendable {
     package func find(_ name: OrganizationName) async throws -> Organization? {
         if let organization = cache[name] { return organization }
         let found = try await finding.value(for: name) { try await store.find(name, on: client) }
-        guard let organization = found else { return nil }
+        guard let organization = found.map(known) else { return nil }
         cache.insert(organization, for: name)
         return organization
     }
@@ -43,6 +46,10 @@ package struct OrganizationDirectory: Sendable {
             all.insert(read, for: Everything())
             organizations = read
         }
-        return MirrorRules.choose(namespace, path: path, among: organizations ?? [])
+        return MirrorRules.choose(namespace, path: path, among: organizations ?? []).map { (known($0), $1) }
+    }
+
+    private func known(_ organization: Organization) -> Organization {
+        isProxying ? organization : organization.withoutUpstream
     }
 }

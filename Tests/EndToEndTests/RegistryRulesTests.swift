@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import HTTPTransport
 import HTTPTypes
 import OCI
@@ -128,6 +129,39 @@ import Testing
                 #expect(manifest.status == 503)
                 let asBlob = try await deployment.registry.get("/v2/one/a/b/blobs/\(image.digest)")
                 #expect(asBlob.status == 404 && asBlob.errorCode == "BLOB_UNKNOWN")
+            }
+        }
+    }
+
+    @Test("with proxying switched off what is cached is served, nothing is fetched, and upstream isn't asked")
+    func switchedOff() async throws {
+        try await ScriptedUpstream.with { upstream in
+            let image = ImageFixture.image(layers: [.text("kept")])
+            upstream.add(image, to: "a/b", tag: "t")
+            upstream.add(image, to: "a/b", tag: "other")
+            try await Deployment.with(["up=\(upstream.url)"]) { deployment in
+                #expect(try await deployment.registry.get("/v2/up/a/b/manifests/t").status == 200)
+                upstream.forgetRequests()
+                let off = ["ENTREPOT_FEATURE_PROXY_CACHE": "false"]
+                try await deployment.addFrontend(off)
+                try await deployment.addFetcher(off)
+                deployment.fetchers[0].kill(SIGKILL)
+                _ = try await deployment.fetchers[0].exitStatus()
+                let registry = deployment.clients[1]
+                let cached = try await registry.get("/v2/up/a/b/manifests/t")
+                expectServed(cached, image.bytes)
+                #expect(cached.headers[.warning] == nil)
+                #expect(try await registry.get("/v2/up/a/b/manifests/other").errorCode == "MANIFEST_UNKNOWN")
+                #expect(try await registry.get("/v2/up/a/b/blobs/\(image.blobs[1].digest)").status == 404)
+                // Asked through a frontend that proxies, of a fetcher that doesn't.
+                async let waiting = deployment.registry.get("/v2/up/a/b/manifests/other")
+                try await eventually("the job waits") {
+                    let jobs = try await deployment.client.query("SELECT 1 FROM job WHERE state = 'available'")
+                    return jobs.count == 1
+                }
+                try await deployment.addFetcher()
+                #expect(try await waiting.status == 200)
+                #expect(upstream.count("manifests/other") == 1 && upstream.count("manifests/t") == 0)
             }
         }
     }

@@ -81,6 +81,7 @@ struct FrontendSettings {
             throw settings.invalid(Self.urlScheme, scheme, "expected http or https")
         }
         frontend.urlScheme = scheme
+        frontend.isProxying = try settings.bool(SharedSettings.proxyCache)
         frontend.log.isStrict = try !settings.bool(Self.relaxedLogging)
         frontend.log.retention = try settings.duration(Self.logRetention)
         guard frontend.log.retention >= .seconds(86_400) else {

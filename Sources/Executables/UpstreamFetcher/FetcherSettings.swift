@@ -128,6 +128,7 @@ struct FetcherSettings {
         fetcher.manifestSlots = try settings.int(Self.manifestSlots, in: 1...1_000)
         fetcher.blobSlots = try settings.int(Self.blobSlots, in: 1...1_000)
         fetcher.fillSlots = try settings.int(Self.fillSlots, in: 1...1_000)
+        fetcher.isProxying = try settings.bool(SharedSettings.proxyCache)
         let megabytes = try settings.int(Self.megabytesInFlight, in: 0...1_000_000_000)
         fetcher.organizationBytesInFlight = megabytes > 0 ? Int64(megabytes) * 1_000_000 : nil
         let delay = try settings.duration(Self.fillDelay)

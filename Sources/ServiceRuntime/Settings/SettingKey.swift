@@ -46,6 +46,12 @@ package enum SharedSettings {
         default: "127.0.0.1:0",
         help: "where /livez and /readyz answer; port 0 takes any free one"
     )
+    package static let proxyCache = SettingKey(
+        "FEATURE_PROXY_CACHE",
+        kind: .bool,
+        default: "true",
+        help: "whether upstreams are asked for anything; if not, what is cached is served, and nothing else"
+    )
     package static let logLevel = SettingKey(
         "LOG_LEVEL",
         kind: .string,
@@ -61,6 +67,6 @@ package enum SharedSettings {
     )
 
     package static let keys = [
-        database, databaseConnections, blobDirectory, internalAddress, logLevel, logFormat, shutdownGrace,
+        database, databaseConnections, blobDirectory, proxyCache, internalAddress, logLevel, logFormat, shutdownGrace,
     ]
 }

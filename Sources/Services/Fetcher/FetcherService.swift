@@ -22,6 +22,8 @@ package struct FetcherService: Service {
         package var organizationBytesInFlight: Int64?
         /// How long after a manifest the rest of its image is fetched; nil for never.
         package var fillDelay: Duration? = .seconds(5)
+        /// Whether upstreams are asked for anything.
+        package var isProxying = true
         /// How long a silent fetcher keeps its jobs.
         package var lease: Duration = .seconds(5)
         /// How long running fetches may go on after a shutdown began.
@@ -30,6 +32,7 @@ package struct FetcherService: Service {
         package init() {}
     }
 
+    private let isProxying: Bool
     private let processors: [JobProcessor]
     private let maintenance: JobMaintenance
     private let sweeper: PartialSweeper
@@ -93,6 +96,7 @@ package struct FetcherService: Service {
                 )
             )
         }
+        isProxying = configuration.isProxying
         self.processors = processors
         self.wakeUps = wakeUps
         self.hub = hub
@@ -105,10 +109,12 @@ package struct FetcherService: Service {
         for (topic, wakeUp) in wakeUps { hub.add(wakeUp, for: topic) }
         defer { for (topic, wakeUp) in wakeUps { hub.remove(wakeUp, for: topic) } }
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for processor in processors { group.addTask { try await processor.run() } }
+            if isProxying {
+                for processor in processors { group.addTask { try await processor.run() } }
+                group.addTask { try await prober.run() }
+            }
             group.addTask { try await maintenance.run() }
             group.addTask { try await sweeper.run() }
-            group.addTask { try await prober.run() }
             group.addTask { try await progress.run() }
             try await group.waitForAll()
         }

@@ -29,6 +29,8 @@ package struct FrontendService: Service {
         /// `http` or `https`, as clients see it.
         package var urlScheme = "http"
         package var log = PullLog.Configuration()
+        /// Whether upstreams are asked for anything.
+        package var isProxying = true
         /// Header bytes of a request, all fields together.
         package var maximumHeaderBytes = 32 * 1024
 
@@ -73,7 +75,7 @@ package struct FrontendService: Service {
         let upstreams = UpstreamDirectory(client: client, hub: hub)
         log = PullLog(configuration.log, client: client, logger: logger)
         signer = TokenSigner(client: client, logger: logger)
-        let organizations = OrganizationDirectory(client: client, hub: hub)
+        let organizations = OrganizationDirectory(client: client, hub: hub, isProxying: configuration.isProxying)
         let responder = RegistryResponder(
             organizations: organizations,
             access: RegistryAccess(

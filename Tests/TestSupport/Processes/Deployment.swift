@@ -73,9 +73,10 @@ package final class Deployment: Sendable {
     /// A client of the first frontend.
     package var registry: TestClient { clients[0] }
 
-    package func addFrontend() async throws {
+    /// - Parameter settings: of this frontend alone
+    package func addFrontend(_ settings: [String: String] = [:]) async throws {
         let listen = ["ENTREPOT_LISTEN_ADDRESS": "127.0.0.1:0"]
-        let process = try start("registry-frontend", listen.merging(environment) { $1 })
+        let process = try start("registry-frontend", listen.merging(environment) { $1 }.merging(settings) { $1 })
         let line = try await process.line(containing: "listening address=")
         guard let address = line.split(separator: "=").last else { throw TestSupportError(line) }
         running.withLock { running in
