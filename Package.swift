@@ -136,6 +136,14 @@ let package = Package(
             ]
         ),
         library(
+            "Management",
+            path: "Sources/Services/Management",
+            [
+                "Accounts", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Sealing", httpTypes, hummingbird,
+                hummingbirdCore, logging, nioCore,
+            ]
+        ),
+        library(
             "Fetcher",
             path: "Sources/Services/Fetcher",
             [
@@ -151,7 +159,10 @@ let package = Package(
         library("Supervision", path: "Sources/Services/Supervision", [logging, subprocess, systemPackage]),
 
         // Executables: settings, wiring, nothing else.
-        executable("RegistryFrontend", ["Blobs", "Frontend", "OCI", "Postgres", "PullThrough", "ServiceRuntime"]),
+        executable(
+            "RegistryFrontend",
+            ["Accounts", "Blobs", "Frontend", "Jobs", "Management", "OCI", "Postgres", "PullThrough", "ServiceRuntime"]
+        ),
         executable(
             "UpstreamFetcher",
             ["Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream"]

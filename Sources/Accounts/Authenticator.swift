@@ -20,8 +20,15 @@ package final class Authenticator: Sendable {
         case throttled(Duration)
     }
 
+    /// What somebody wants to do.
+    package enum Purpose: Sendable {
+        case pull, management
+    }
+
     /// Scope of tokens that may pull.
     package static let pullScope = "repo:read"
+    /// Scope of tokens that may manage whatever their account may.
+    package static let managementScope = "org:admin"
     /// User name that goes with any account's token.
     private static let anyName = "$oauthtoken"
     /// Hashing takes a core and 32 MiB: it is done one at a time, and not for more than these.
@@ -48,9 +55,14 @@ package final class Authenticator: Sendable {
     /// Checks a name and a password, or a token in the password's place.
     /// - Parameter address: of the client, for throttling
     /// - Throws: ``PostgresError``, ``AccountsError``
-    package func login(_ name: String, _ secret: String, from address: String) async throws -> Outcome {
+    package func login(
+        _ name: String,
+        _ secret: String,
+        from address: String,
+        for purpose: Purpose = .pull
+    ) async throws -> Outcome {
         if let token = SecretToken(secret) {
-            if let (account, credential) = try await find(token, name: name) {
+            if let (account, credential) = try await find(token, name: name, purpose) {
                 return .accepted(account, credential: credential)
             }
             return try await check(name, address) { false }.outcome
@@ -77,8 +89,18 @@ package final class Authenticator: Sendable {
         return .accepted(account, credential: nil)
     }
 
-    private func find(_ token: SecretToken, name: String) async throws -> (Account, AccessTokenID)? {
-        guard let found = try await tokens.find(hash: token.hash, on: client), found.scopes.contains(Self.pullScope),
+    /// Checks a token alone.
+    package func login(token text: String, from address: String, for purpose: Purpose) async throws -> Outcome {
+        try await login(Self.anyName, SecretToken(text)?.text ?? "", from: address, for: purpose)
+    }
+
+    private func find(
+        _ token: SecretToken,
+        name: String,
+        _ purpose: Purpose
+    ) async throws -> (Account, AccessTokenID)? {
+        let scope = purpose == .pull ? Self.pullScope : Self.managementScope
+        guard let found = try await tokens.find(hash: token.hash, on: client), found.scopes.contains(scope),
             let account = try await accounts.find(found.account, on: client), account.isEnabled,
             name == account.name.rawValue || name == Self.anyName
         else { return nil }

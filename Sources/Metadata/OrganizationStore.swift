@@ -45,6 +45,16 @@ package struct OrganizationStore: Sendable {
         ).map(Self.organization)
     }
 
+    /// Makes an organization without upstream. Returns false when there is one of that name.
+    package func create(_ name: OrganizationName, isPublic: Bool, on db: some Queryable) async throws -> Bool {
+        try await db.execute(
+            """
+            INSERT INTO organization (name, public_pull) VALUES (\(name.rawValue), \(isPublic))
+            ON CONFLICT (name) DO NOTHING
+            """
+        ) == 1
+    }
+
     /// Says whether everybody may pull from the organization. Returns false when there is none.
     package func setPublic(_ isPublic: Bool, _ name: OrganizationName, on db: some Queryable) async throws -> Bool {
         try await db.execute("UPDATE organization SET public_pull = \(isPublic) WHERE name = \(name.rawValue)") == 1

@@ -15,6 +15,10 @@ package enum LogKind: String, Sendable, Hashable, Codable, CaseIterable {
     case revokeRobotToken = "revoke_robot_token"
     case changeVisibility = "org_change_visibility"
     case changeMember = "org_change_member"
+    case createOrganization = "org_create"
+    case createProxyCache = "create_proxy_cache_config"
+    case changeProxyCache = "change_proxy_cache_config"
+    case deleteProxyCache = "delete_proxy_cache_config"
     case changeCredentials = "change_proxy_cache_credentials"
     case changeUpstreamLimit = "change_upstream_limit"
 }

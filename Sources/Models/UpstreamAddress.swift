@@ -48,6 +48,9 @@ package struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
         self.init(registry: registry, namespace: namespace, isInsecure: isInsecure)
     }
 
+    /// `HOST[:PORT][/NAMESPACE]`, without a scheme.
+    package var plainDescription: String { namespace.map { "\(registry)/\($0)" } ?? registry }
+
     /// Host and port that requests go to; `docker.io` is a name that only its users know.
     package var authority: String { isDockerHub ? "registry-1.docker.io" : registry }
 

@@ -122,9 +122,18 @@ extension Data: PostgresCodable {
 extension Array: PostgresEncodable where Element: PostgresEncodable {
     package static var postgresType: UInt32 { 0 }
     package var postgresText: String {
-        let items = map { element in
-            "\"" + element.postgresText.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+        // Byte by byte: a batch is thousands of items, and searching in strings costs ten times as much.
+        var bytes: [UInt8] = [UInt8(ascii: "{")]
+        for element in self {
+            if bytes.count > 1 { bytes.append(UInt8(ascii: ",")) }
+            bytes.append(UInt8(ascii: "\""))
+            for byte in element.postgresText.utf8 {
+                if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { bytes.append(UInt8(ascii: "\\")) }
+                bytes.append(byte)
+            }
+            bytes.append(UInt8(ascii: "\""))
         }
-        return "{" + items.joined(separator: ",") + "}"
+        bytes.append(UInt8(ascii: "}"))
+        return String(decoding: bytes, as: UTF8.self)
     }
 }

@@ -27,6 +27,8 @@ package final class PullLog: Service {
     }
 
     private static let maximumBatch = 1_000
+    /// Batches that are being written at once: while one waits for the device, the next one is on its way.
+    private static let writers = 2
     /// A database that is away for long must not cost memory without end.
     private static let maximumPending = 100_000
     private static let partitionInterval: Duration = .seconds(3_600)
@@ -74,14 +76,18 @@ package final class PullLog: Service {
     package func run() async throws {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.keepPartitions() }
-            while !Task.isCancelled {
-                await wakeUp.wait(atMost: .seconds(1))
-                await flush()
-            }
-            group.cancelAll()
+            for _ in 0..<Self.writers { group.addTask { await self.write() } }
+            await group.waitForAll()
         }
         // Shielded from the cancellation: what was served last is written, too.
         await Task { await flush() }.value
+    }
+
+    private func write() async {
+        while !Task.isCancelled {
+            await wakeUp.wait(atMost: .seconds(1))
+            await flush()
+        }
     }
 
     private func flush() async {

@@ -27,10 +27,13 @@ struct ModuleGraphTests {
         // services
         "Frontend": ["Accounts", "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Fetcher": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream"],
+        "Management": ["Accounts", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Sealing"],
         "Operations": ["Jobs", "Metadata", "Models", "OCI", "Postgres"],
         "Supervision": [],
         // executables
-        "RegistryFrontend": ["Blobs", "Frontend", "OCI", "Postgres", "PullThrough", "ServiceRuntime"],
+        "RegistryFrontend": [
+            "Accounts", "Blobs", "Frontend", "Jobs", "Management", "OCI", "Postgres", "PullThrough", "ServiceRuntime",
+        ],
         "UpstreamFetcher": [
             "Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream",
         ],

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Accounts
+package import Accounts
 package import Blobs
-import HummingbirdCore
+package import HummingbirdCore
 import Jobs
 package import Logging
-import NIOCore
+package import NIOCore
 import NIOPosix
 package import Postgres
 package import PullThrough
@@ -37,6 +37,20 @@ package struct FrontendService: Service {
         package init() {}
     }
 
+    /// What another service answers at the same port.
+    package struct OtherPaths: Sendable {
+        package let prefix: String
+        package let respond: @Sendable (Request, any Channel) async throws -> Response
+
+        package init(
+            prefix: String,
+            respond: @escaping @Sendable (Request, any Channel) async throws -> Response
+        ) {
+            self.prefix = prefix
+            self.respond = respond
+        }
+    }
+
     private let server: any Service
     private let desk: FetchDesk
     private let follower: BlobFollower
@@ -50,6 +64,8 @@ package struct FrontendService: Service {
         client: PostgresClient,
         storage: any BlobStorage,
         hub: ChangeHub,
+        authenticator: Authenticator,
+        other: OtherPaths? = nil,
         logger: Logger,
         onReady: @escaping @Sendable (Int) async -> Void = { _ in }
     ) {
@@ -84,7 +100,7 @@ package struct FrontendService: Service {
                 service: TokenService(hostname: configuration.serverHostname, scheme: configuration.urlScheme)
             ),
             tokens: TokenEndpoint(
-                authenticator: Authenticator(client: client, logger: logger),
+                authenticator: authenticator,
                 signer: signer,
                 organizations: organizations
             ),
@@ -104,6 +120,7 @@ package struct FrontendService: Service {
             ),
             lists: ListEndpoint(pull: ListPull(client: client, desk: desk, upstreams: upstreams)),
             log: log,
+            other: other,
             logger: logger
         )
         server = Self.server(configuration, responder, logger, onReady)

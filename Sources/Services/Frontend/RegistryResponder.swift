@@ -19,6 +19,7 @@ struct RegistryResponder: Sendable {
     let blobs: BlobEndpoint
     let lists: ListEndpoint
     let log: PullLog
+    let other: FrontendService.OtherPaths?
     let logger: Logger
 
     @concurrent
@@ -27,6 +28,10 @@ struct RegistryResponder: Sendable {
         _ writer: consuming ResponseWriter,
         on channel: any Channel
     ) async throws {
+        if let other, request.uri.path.hasPrefix(other.prefix) {
+            let response = try await other.respond(request, channel)
+            return try await writer.write(response: response.head, body: response.body)
+        }
         let start = ContinuousClock.now
         let isHead = request.method == .head
         let (reply, outcome) = await answer(request, on: channel)

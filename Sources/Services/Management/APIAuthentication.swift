@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Accounts
+import Foundation
+import HTTPTypes
+import Hummingbird
+
+/// Finds out who asks: `Basic` with a name and a password, `Bearer` with an API token.
+struct APIAuthentication: RouterMiddleware {
+    let authenticator: Authenticator
+
+    @concurrent
+    func handle(
+        _ request: Request,
+        context: APIContext,
+        next: @concurrent (Request, APIContext) async throws -> Response
+    ) async throws -> Response {
+        var context = context
+        if let value = request.headers[.authorization] {
+            let parts = value.split(separator: " ", maxSplits: 1)
+            guard parts.count == 2 else { throw APIError.unauthenticated }
+            let outcome: Authenticator.Outcome
+            switch parts[0].lowercased() {
+            case "basic":
+                guard let (name, password) = Self.basic(parts[1]) else { throw APIError.unauthenticated }
+                outcome = try await authenticator.login(name, password, from: context.address, for: .management)
+            case "bearer":
+                outcome = try await authenticator.login(
+                    token: String(parts[1]),
+                    from: context.address,
+                    for: .management
+                )
+            default:
+                throw APIError.unauthenticated
+            }
+            switch outcome {
+            case .accepted(let account, _): context.account = account
+            case .refused: throw APIError.unauthenticated
+            case .throttled(let duration):
+                throw APIError(
+                    status: .tooManyRequests,
+                    type: "exceeds_rate_limit",
+                    message: "too many logins have failed",
+                    retryAfterSeconds: max(1, Int(duration.components.seconds + 1))
+                )
+            }
+        }
+        return try await next(request, context)
+    }
+
+    private static func basic(_ text: Substring) -> (name: String, password: String)? {
+        guard let data = Data(base64Encoded: String(text)), let pair = String(data: data, encoding: .utf8),
+            let colon = pair.firstIndex(of: ":")
+        else { return nil }
+        return (String(pair[..<colon]), String(pair[pair.index(after: colon)...]))
+    }
+}

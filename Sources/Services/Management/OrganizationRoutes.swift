@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import HTTPTypes
+import Hummingbird
+import Jobs
+import Metadata
+import Models
+import Postgres
+
+/// Organizations themselves.
+struct OrganizationRoutes: Sendable {
+    let client: PostgresClient
+    let notifier: JobNotifier
+    let access: OrganizationAccess
+    private let store = OrganizationStore()
+    private let log = LogStore()
+
+    init(client: PostgresClient, notifier: JobNotifier, access: OrganizationAccess) {
+        self.client = client
+        self.notifier = notifier
+        self.access = access
+    }
+
+    func add(to router: RouterGroup<APIContext>) {
+        router.post("organization") { request, context in try await create(request, context) }
+        router.get("organization/:orgname") { request, context in try await show(context) }
+        router.put("organization/:orgname") { request, context in try await edit(request, context) }
+    }
+
+    private func create(_ request: Request, _ context: APIContext) async throws -> Response {
+        guard try context.caller().isSuperuser else { throw APIError.forbidden }
+        var fields = try await Fields(request)
+        guard let text = try fields.string("name") else { throw APIError.invalid("name: is needed") }
+        // The model's field, of which we have no use.
+        _ = try fields.string("email")
+        let isPublic = try fields.bool("public_pull") ?? false
+        try fields.finish()
+        let name: OrganizationName
+        do { name = try OrganizationName(text) } catch { throw APIError.invalid("name: \(error.message)") }
+        guard try await store.create(name, isPublic: isPublic, on: client) else {
+            throw APIError.invalid("A user or organization with this name already exists")
+        }
+        try await changed(.createOrganization, name, context)
+        return try APIReply.json("Created", status: .created)
+    }
+
+    private struct View: Encodable {
+        let name: String
+        let public_pull: Bool
+        let is_admin: Bool
+        let is_member: Bool
+        let is_proxy: Bool
+    }
+
+    private func show(_ context: APIContext) async throws -> Response {
+        let organization = try await access.require(.reader, context)
+        return try APIReply.json(
+            View(
+                name: organization.name.rawValue,
+                public_pull: organization.isPublic,
+                is_admin: AccessRules.has(.admin, context.account, in: organization),
+                is_member: AccessRules.has(.member, context.account, in: organization),
+                is_proxy: organization.proxyCache != nil
+            )
+        )
+    }
+
+    private func edit(_ request: Request, _ context: APIContext) async throws -> Response {
+        let organization = try await access.require(.admin, context)
+        var fields = try await Fields(request)
+        let isPublic = try fields.bool("public_pull")
+        try fields.finish()
+        if let isPublic { _ = try await store.setPublic(isPublic, organization.name, on: client) }
+        try await changed(.changeVisibility, organization.name, context)
+        return try APIReply.json("Updated")
+    }
+
+    private func changed(_ kind: LogKind, _ name: OrganizationName, _ context: APIContext) async throws {
+        await notifier.notify(.organizations, [name.rawValue])
+        let entry = LogEntry(
+            kind,
+            organization: try await store.find(name, on: client),
+            account: context.account,
+            address: context.address
+        )
+        try await log.append([entry], on: client)
+    }
+}

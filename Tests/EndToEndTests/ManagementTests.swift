@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import HTTPTransport
+import HTTPTypes
+import OCI
+import Postgres
+import TestSupport
+import Testing
+
+/// The API under `/api/v1`, as scripts for the model's use it.
+@Suite struct ManagementTests {
+    private static let password = "a long password"
+    private static let image = ImageFixture.single(seed: 1_100, size: 1_000)
+
+    /// `root` may do everything, `adam` administers `team`, `mia` is a member of it, `rea` a reader, `otto` nothing.
+    private struct Scene {
+        let deployment: Deployment
+        let upstream: ScriptedUpstream
+
+        func call(
+            _ method: HTTPRequest.Method,
+            _ path: String,
+            _ body: String? = nil,
+            as name: String? = "root",
+            secret: String = password
+        ) async throws -> TestClient.Answer {
+            var headers: HTTPFields = [.contentType: "application/json"]
+            if let name { headers[.authorization] = "Basic " + Data("\(name):\(secret)".utf8).base64EncodedString() }
+            return try await deployment.registry.send(
+                method,
+                "/api/v1/" + path,
+                headers,
+                body: body.map { Array($0.utf8) }
+            )
+        }
+
+        func entrepot(_ words: [String], password: String? = nil) async throws {
+            var words = words + ["--postgres", deployment.database]
+            if let password {
+                let file = deployment.storage.path + "/password"
+                try password.write(toFile: file, atomically: true, encoding: .utf8)
+                words += ["--password-file", file]
+            }
+            try await run(try Executables.path("entrepot"), words)
+        }
+    }
+
+    private static func with(_ body: (Scene) async throws -> Void) async throws {
+        try await ScriptedUpstream.with { upstream in
+            upstream.add(image, to: "a/b", tag: "t")
+            let work = try TemporaryDirectory()
+            try await run(try Executables.path("entrepot"), ["key", "new", work.path + "/key"])
+            let keys = ["ENTREPOT_FETCHER_KEY_FILES": work.path + "/key"]
+            try await Deployment.with([], environment: keys) { deployment in
+                let scene = Scene(deployment: deployment, upstream: upstream)
+                try await scene.entrepot(["user", "add", "root", "--superuser"], password: password)
+                #expect(
+                    try await scene.call(.post, "organization/", #"{"name":"team","email":"x@example.com"}"#).status
+                        == 201
+                )
+                for (name, role) in [("adam", "admin"), ("mia", "member"), ("rea", "reader"), ("otto", "none")] {
+                    try await scene.entrepot(["user", "add", name], password: password)
+                    try await scene.entrepot(["org", "member", "team", name, role])
+                }
+                try await body(scene)
+            }
+        }
+    }
+
+    @Test("a script for the model's API runs unchanged: organization, proxy cache, pull, delete")
+    func script() async throws {
+        try await Self.with { scene in
+            let none = try await scene.call(.get, "organization/team/proxycache")
+            #expect(none.text == #"{"expiration_s":"","insecure":"","upstream_registry":""}"#)
+            let body = #"{"upstream_registry":"\#(scene.upstream.host)","insecure":true,"expiration_s":3600}"#
+            let created = try await scene.call(.post, "organization/team/proxycache", body, as: "adam")
+            #expect(created.status == 201 && created.text == "\"Created\"", "\(created.text)")
+            let again = try await scene.call(.post, "organization/team/proxycache", body, as: "adam")
+            #expect(again.status == 400 && again.text.contains("Proxy Cache Configuration already exists"))
+            struct View: Decodable {
+                let upstream_registry: String, expiration_s: Int, insecure: Bool, staleness_s: Int
+            }
+            let shown = try await scene.call(.get, "organization/team/proxycache", as: "mia")
+            let view = try JSONDecoder().decode(View.self, from: Data(shown.body))
+            #expect(view.upstream_registry == scene.upstream.host && view.insecure && view.expiration_s == 3600)
+            #expect(view.staleness_s == 3600)
+
+            #expect(try await scene.call(.put, "organization/team", #"{"public_pull":true}"#, as: "adam").status == 200)
+            expectServed(try await scene.deployment.registry.get("/v2/team/a/b/manifests/t"), Self.image.bytes)
+
+            let deleted = try await scene.call(.delete, "organization/team/proxycache", as: "adam")
+            #expect(deleted.status == 201 && deleted.text == "\"Deleted\"")
+            #expect(try await scene.call(.delete, "organization/team/proxycache", as: "adam").status == 404)
+            try await scene.deployment.heard()
+            expectServed(try await scene.deployment.registry.get("/v2/team/a/b/manifests/t"), Self.image.bytes)
+            let kinds = try await scene.deployment.client.query(
+                "SELECT kind FROM log_entry WHERE account = 'adam' ORDER BY id"
+            ).decode(String.self)
+            #expect(kinds == ["create_proxy_cache_config", "org_change_visibility", "delete_proxy_cache_config"])
+        }
+    }
+
+    @Test("a configuration is edited in place: new credentials and clocks, and the cache stays")
+    func editing() async throws {
+        try await Self.with { scene in
+            let path = "organization/team/proxycache"
+            let body = #"{"upstream_registry":"\#(scene.upstream.host)","insecure":true}"#
+            #expect(try await scene.call(.post, path, body).status == 201)
+            #expect(try await scene.call(.put, "organization/team", #"{"public_pull":true}"#).status == 200)
+            expectServed(try await scene.deployment.registry.get("/v2/team/a/b/manifests/t"), Self.image.bytes)
+            let edit = #"""
+                {"freshness_s":60,"staleness_s":120,"on_upstream_delete":"hide","platforms":["linux/arm64"],
+                 "foreign_layer_hosts":["cdn.example.com"],
+                 "upstream_registry_username":"robot","upstream_registry_password":"canary-secret"}
+                """#
+            let edited = try await scene.call(.put, path, edit)
+            #expect(edited.status == 200, "\(edited.text)")
+            let shown = try await scene.call(.get, path).text
+            for text in [#""freshness_s":60"#, #""staleness_s":120"#, "hide", "linux/arm64", "cdn.example.com"] {
+                #expect(shown.contains(text), "\(text): \(shown)")
+            }
+            #expect(shown.contains(scene.upstream.host), "what isn't named stays")
+            #expect(!shown.contains("robot") && !shown.contains("canary-secret"))
+            #expect(try await !scene.deployment.dump().contains("canary-secret"))
+            try await scene.deployment.heard()
+            scene.upstream.forgetRequests()
+            expectServed(try await scene.deployment.registry.get("/v2/team/a/b/manifests/t"), Self.image.bytes)
+            #expect(scene.upstream.requests.isEmpty, "still cached, and fresh now")
+            #expect(try await scene.call(.put, "organization/other/proxycache", "{}").status == 404)
+        }
+    }
+
+    @Test("every identity may do what its role allows, and can't tell the rest from what isn't there")
+    func roles() async throws {
+        try await Self.with { scene in
+            let path = "organization/team/proxycache"
+            let body = #"{"upstream_registry":"quay.io"}"#
+            let table: [(HTTPRequest.Method, String, String?, [String: Int])] = [
+                (.get, "organization/team", nil, ["rea": 200, "mia": 200, "adam": 200, "root": 200]),
+                (.get, path, nil, ["mia": 200, "adam": 200, "root": 200]),
+                (.post, path, body, ["adam": 201, "root": 400]), (.put, path, "{}", ["adam": 200, "root": 200]),
+                (.delete, path, nil, ["adam": 201, "root": 404]),
+                (.put, "organization/team", "{}", ["adam": 200, "root": 200]),
+                (.post, "organization", #"{"name":"another"}"#, ["root": 201]),
+            ]
+            for (method, path, body, allowed) in table {
+                for name in ["rea", "mia", "adam", "otto", "root"] {
+                    let got = try await scene.call(method, path, body, as: name)
+                    #expect(got.status == allowed[name] ?? 403, "\(name) \(method) \(path): \(got.text)")
+                    guard allowed[name] == nil else { continue }
+                    let absent = try await scene.call(method, path.replacing("team", with: "absent"), body, as: name)
+                    #expect(absent.status == got.status && absent.text == got.text, "\(name) \(method) \(path)")
+                }
+                let nobody = try await scene.call(method, path, body, as: nil)
+                #expect(nobody.status == 401 && nobody.headers[.wwwAuthenticate]?.hasPrefix("Basic") == true)
+                #expect(try await scene.call(method, path, body, as: "root", secret: "wrong password").status == 401)
+                try await scene.deployment.client.query("DELETE FROM login_throttle")
+            }
+        }
+    }
+
+    @Test("bad input is refused with the field's name, in the model's envelope")
+    func validation() async throws {
+        try await Self.with { scene in
+            let path = "organization/team/proxycache"
+            let wrong: [(String, String)] = [
+                ("{}", "upstream_registry"), (#"{"upstream_registry":7}"#, "upstream_registry"),
+                (#"{"upstream_registry":"not a host"}"#, "upstream_registry"),
+                (#"{"upstream_registry":"quay.io","expiration_s":"1"}"#, "expiration_s"),
+                (#"{"upstream_registry":"quay.io","expiration_s":-1}"#, "expiration_s"),
+                (#"{"upstream_registry":"quay.io","expiration_s":1.5}"#, "expiration_s"),
+                (#"{"upstream_registry":"quay.io","expiration_s":true}"#, "expiration_s"),
+                (#"{"upstream_registry":"quay.io","insecure":"yes"}"#, "insecure"),
+                (#"{"upstream_registry":"quay.io","insecure":1}"#, "insecure"),
+                (#"{"upstream_registry":"quay.io","platforms":["linux"]}"#, "platforms"),
+                (#"{"upstream_registry":"quay.io","platforms":"linux/amd64"}"#, "platforms"),
+                (#"{"upstream_registry":"quay.io","on_upstream_delete":"x"}"#, "on_upstream_delete"),
+                (#"{"upstream_registry":"quay.io","realm_hosts":["http://x"]}"#, "realm_hosts"),
+                (#"{"upstream_registry":"quay.io","upstream_registry_username":"x"}"#, "upstream_registry_password"),
+                (#"{"upstream_registry":"quay.io","colour":"red","size":1}"#, "colour, size"), ("[]", "JSON object"),
+                ("{", "JSON object"), ("", "JSON object"),
+            ]
+            for (body, name) in wrong {
+                let got = try await scene.call(.post, path, body)
+                struct Envelope: Decodable {
+                    let detail: String, error_message: String, error_type: String, status: Int, title: String
+                }
+                #expect(got.status == 400, "\(body): \(got.text)")
+                let envelope = try JSONDecoder().decode(Envelope.self, from: Data(got.body))
+                #expect(envelope.detail.contains(name), "\(body): \(envelope.detail)")
+                #expect(envelope.status == 400 && envelope.error_type == "invalid_request")
+                #expect(got.headers[.contentType] == "application/problem+json")
+            }
+            let large = "{\"upstream_registry\":\"\(String(repeating: "a", count: 1_100_000))\"}"
+            #expect(try await scene.call(.post, path, large).status == 413)
+            #expect(try await scene.call(.post, "organization", #"{"name":"UPPER"}"#).text.contains("name"))
+            #expect(try await scene.call(.post, "organization", #"{"name":"team"}"#).status == 400)
+            #expect(try await scene.call(.get, "nothing").status == 404)
+            let rows = try await scene.deployment.client.query("SELECT 1 FROM proxy_cache_config")
+            #expect(rows.isEmpty)
+        }
+    }
+}
