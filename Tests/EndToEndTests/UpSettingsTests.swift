@@ -76,8 +76,10 @@ struct UpSettingsTests {
 
     @Test("a database that can't be reached ends the start with a message that says why, without a password")
     func unreachableDatabase() async throws {
+        let closed = try ClosedPort()
+        defer { withExtendedLifetime(closed) {} }
         let wrong = [
-            ("postgresql://user:hunter2@127.0.0.1:\(try freePorts(1))/db", "Connection refused"),
+            ("postgresql://user:hunter2@127.0.0.1:\(closed.port)/db", "Connection refused"),
             ("host=/nowhere password=hunter2", "No such file or directory"),
             ("host=h nonsense", "missing \"=\""),
         ]

@@ -25,8 +25,10 @@ struct ConnectTests {
 
     @Test("a refused connection is a clear error, at once")
     func refused() async throws {
-        let port = try freePort()
+        let closed = try ClosedPort()
+        let port = closed.port
         let (error, after) = try await failure("host=127.0.0.1 port=\(port) user=tester dbname=none")
+        withExtendedLifetime(closed) {}
         #expect(error?.code == .connect)
         #expect(error?.message.contains("refused") == true)
         #expect(error?.message.contains("\(port)") == true)

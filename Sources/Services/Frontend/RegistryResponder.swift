@@ -212,6 +212,8 @@ struct RegistryResponder: Sendable {
         failure: (any Error)?,
         from address: SocketAddress?
     ) {
+        // Words cost more than the answer: none are made that nobody reads.
+        guard failure is FetchFailure || logger.logLevel <= .info else { return }
         var metadata: Logger.Metadata = [
             "method": "\(request.method)",
             "path": "\(request.uri.path)",

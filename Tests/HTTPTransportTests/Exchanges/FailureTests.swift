@@ -115,7 +115,9 @@ struct FailureTests {
 
     @Test("a port where nobody listens refuses the connection")
     func connectRefused() async throws {
-        let error = try await failure("http://127.0.0.1:\(freePort())/")
+        let closed = try ClosedPort()
+        let error = try await failure("http://127.0.0.1:\(closed.port)/")
+        withExtendedLifetime(closed) {}
         #expect(error.code == .connectRefused)
         #expect(error.message.contains("127.0.0.1"))
         #expect(error.isTemporary)

@@ -107,14 +107,15 @@ struct ProxyTests {
 
     @Test("a proxy that can't be reached fails the request")
     func unreachable() async throws {
-        let port = try freePort()
-        try await withTransport({ $0.proxies = ProxyEnvironment(["all_proxy": "http://127.0.0.1:\(port)"]) }) {
+        let closed = try ClosedPort()
+        try await withTransport({ $0.proxies = ProxyEnvironment(["all_proxy": "http://127.0.0.1:\(closed.port)"]) }) {
             transport in
             let error = try await #require(throws: HTTPTransportError.self) {
                 _ = try await transport.fetch(.init(url: "http://registry.test/"))
             }
             #expect(error.code == .connectRefused)
         }
+        withExtendedLifetime(closed) {}
     }
 
     @Test("curl's own reading of the environment doesn't get a request past the proxy, where no address is judged")

@@ -187,12 +187,14 @@ struct ManifestTests {
 
     @Test("an upstream that isn't there can't be reached, one at a private address isn't tried")
     func unreachable() async throws {
-        let nobody = UpstreamRepository.sample("http://127.0.0.1:\(try freePort())")
+        let closed = try ClosedPort()
+        let nobody = UpstreamRepository.sample("http://127.0.0.1:\(closed.port)")
         try await withUpstream { _, client, _ in
             let failure = try await failure { _ = try await client.manifest(.tag("latest"), in: nobody) }
             #expect(failure.cause == .unreachable)
             #expect(failure.message.contains(nobody.address.registry))
         }
+        withExtendedLifetime(closed) {}
         try await withUpstream(allowed: []) { upstream, client, repository in
             let failure = try await failure { _ = try await client.manifest(.tag("latest"), in: repository) }
             #expect(failure.cause == .refusedAddress)
