@@ -34,11 +34,13 @@ struct ProcessorLeaseTests {
             let lost = try await test.enqueue("lost")
             let kept = try await test.enqueue("kept")
             let journal = Journal<Event>()
-            let mayEnd = WakeUp()
+            // One for each: a wake-up that somebody waits for isn't remembered for who comes to wait a moment later.
+            let (mayKeptEnd, mayThirdEnd) = (WakeUp(), WakeUp())
             let (processor, wakeUp) = test.processor(slots: 3) {
                 $0.lease = .milliseconds(200)
             } _: {
-                try await work($0, journal, until: $0.lease.job == lost ? WakeUp() : mayEnd)
+                let mayEnd = $0.lease.job == lost ? WakeUp() : $0.lease.job == kept ? mayKeptEnd : mayThirdEnd
+                return try await work($0, journal, until: mayEnd)
             }
             try await test.running(processor) {
                 for job in [lost, kept] { try await until(.started(job), in: journal) }
@@ -54,7 +56,8 @@ struct ProcessorLeaseTests {
                 wakeUp.wake()
                 try await until(.started(third), in: journal)
                 #expect(!journal.entries.contains(.cancelled(kept)))
-                mayEnd.wake()
+                mayKeptEnd.wake()
+                mayThirdEnd.wake()
                 for job in [kept, third] { try await test.untilState(.completed, of: job) }
             }
             let row = try await test.row(lost)
