@@ -8,16 +8,17 @@ import Metadata
 package import Models
 package import Postgres
 import PullThrough
+import ServiceLifecycle
 import Synchronization
 
 /// Checks names and secrets that clients send.
-package final class Authenticator: Sendable {
+package final class Authenticator: Service {
     package enum Outcome: Sendable, Hashable {
         /// - credential: the token that was sent in place of a password
         case accepted(Account, credential: AccessTokenID?)
         case refused
-        /// Too many failures, or too much to do: nothing was checked.
-        case throttled(Duration)
+        /// Too many failures, or too much to do: nothing was checked. Worth another try after so many seconds, 1 at least.
+        case throttled(retryAfterSeconds: Int)
     }
 
     /// What somebody wants to do.
@@ -33,6 +34,7 @@ package final class Authenticator: Sendable {
     private static let anyName = "$oauthtoken"
     /// Hashing takes a core and 32 MiB: it is done one at a time, and not for more than these.
     private static let maximumWaiting = 32
+    private static let sweepInterval: Duration = .seconds(60)
 
     private let client: PostgresClient
     private let logger: Logger
@@ -52,6 +54,16 @@ package final class Authenticator: Sendable {
         self.logger = logger
     }
 
+    /// Forgets old failures until cancelled: guessed names would be rows without end.
+    package func run() async throws {
+        while !Task.isCancelled {
+            do { try await throttle.sweep(on: client) } catch is CancellationError { return } catch {
+                logger.warning("failed logins can't be forgotten", metadata: ["error": "\(error)"])
+            }
+            do { try await Task.sleep(for: Self.sweepInterval) } catch { return }
+        }
+    }
+
     /// Checks a name and a password, or a token in the password's place.
     /// - Parameter address: of the client, for throttling
     /// - Throws: ``PostgresError``, ``AccountsError``
@@ -65,10 +77,10 @@ package final class Authenticator: Sendable {
             if let (account, credential) = try await find(token, name: name, purpose) {
                 return .accepted(account, credential: credential)
             }
-            return try await check(name, address) { false }.outcome
+            return try await refusal(of: name, address) { false } ?? .refused
         }
         guard let name = AccountName(rawValue: name), PasswordHash.lengths.contains(secret.utf8.count) else {
-            return try await check(name, address) { false }.outcome
+            return try await refusal(of: name, address) { false } ?? .refused
         }
         let account = try await accounts.find(name, on: client)
         var stored: PasswordHash?
@@ -79,11 +91,12 @@ package final class Authenticator: Sendable {
             return .accepted(account, credential: nil)
         }
         let hash = stored
-        let (isRight, outcome) = try await check(name.rawValue, address) { [self] in
+        let refusal = try await refusal(of: name.rawValue, address) { [self] in
             let isRight = try await matches(hash, secret)
             return isRight && account?.isEnabled == true
         }
-        guard isRight, let account, let stored else { return outcome }
+        if let refusal { return refusal }
+        guard let account, let stored else { return .refused }
         verified.insert(true, for: Self.key(stored, secret))
         try await accounts.noteLogin(account.id, on: client)
         return .accepted(account, credential: nil)
@@ -91,7 +104,7 @@ package final class Authenticator: Sendable {
 
     /// Checks a token alone.
     package func login(token text: String, from address: String, for purpose: Purpose) async throws -> Outcome {
-        try await login(Self.anyName, SecretToken(text)?.text ?? "", from: address, for: purpose)
+        try await login(Self.anyName, text, from: address, for: purpose)
     }
 
     private func find(
@@ -108,20 +121,25 @@ package final class Authenticator: Sendable {
         return (account, found.token)
     }
 
-    /// Lets the check run unless there were too many failures before, and counts how it ends.
-    private func check(
-        _ name: String,
+    /// Why somebody isn't let in; nil when the check says that they are right. It isn't run when there were too many
+    /// failures before, and one more is counted when it says no.
+    private func refusal(
+        of name: String,
         _ address: String,
-        _ body: () async throws -> Bool
-    ) async throws -> (isRight: Bool, outcome: Outcome) {
+        unless isRight: () async throws -> Bool
+    ) async throws -> Outcome? {
         let keys = ["account:\(name.prefix(255))", "address:\(address)"]
         let block = try await throttle.block(of: keys, on: client)
-        guard block == .zero else { return (false, .throttled(block)) }
-        let isRight: Bool
-        do { isRight = try await body() } catch is TooBusy { return (false, .throttled(.seconds(1))) }
-        guard !isRight else {
-            try await throttle.forget(keys[0], on: client)
-            return (true, .refused)
+        guard block == .zero else {
+            return .throttled(retryAfterSeconds: Int(block.components.seconds) + 1)
+        }
+        do {
+            if try await isRight() {
+                try await throttle.forget(keys[0], on: client)
+                return nil
+            }
+        } catch is TooBusy {
+            return .throttled(retryAfterSeconds: 2)
         }
         logger.notice("login failed", metadata: ["account": "\(name.prefix(255))", "address": "\(address)"])
         let entry = LogEntry(.failedLogin, address: address, metadata: ["account": String(name.prefix(255))])
@@ -131,7 +149,7 @@ package final class Authenticator: Sendable {
             let block = ThrottleRules.block(afterFailures: failures[key] ?? 0, forgiven: forgiven)
             if block > .zero { try await throttle.setBlock(block, of: key, on: client) }
         }
-        return (false, .refused)
+        return .refused
     }
 
     private struct TooBusy: Error {}

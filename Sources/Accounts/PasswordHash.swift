@@ -27,8 +27,7 @@ package struct PasswordHash: Sendable, Hashable, CustomStringConvertible {
     /// Hashes a password, slowly. Throws what the key derivation throws, for want of memory perhaps.
     package init(of password: String) throws {
         cost = Self.standard
-        var generator = SystemRandomNumberGenerator()
-        salt = Data((0..<Self.saltBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
+        salt = RandomBytes.make(Self.saltBytes)
         hash = try Self.derive(password, salt, Self.standard)
     }
 

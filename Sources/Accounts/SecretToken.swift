@@ -13,9 +13,7 @@ package struct SecretToken: Sendable, Hashable {
     package let text: String
 
     package init() {
-        var generator = SystemRandomNumberGenerator()
-        let bytes = (0..<Self.randomBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
-        let encoded = Data(bytes).base64EncodedString()
+        let encoded = RandomBytes.make(Self.randomBytes).base64EncodedString()
             .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
         text = Self.prefix + encoded
     }

@@ -148,8 +148,8 @@ package final class TokenSigner: Service {
         }
         let collection = JWTKeyCollection()
         for key in found {
-            let private_ = try P256.Signing.PrivateKey(rawRepresentation: key.privateKey)
-            await collection.add(ecdsa: try ES256PrivateKey(backing: private_), kid: JWKIdentifier(string: key.id))
+            let privateKey = try P256.Signing.PrivateKey(rawRepresentation: key.privateKey)
+            await collection.add(ecdsa: try ES256PrivateKey(backing: privateKey), kid: JWKIdentifier(string: key.id))
         }
         let signing = found.first { $0.age >= Self.settling } ?? found.first
         keys.withLock { keys in

@@ -40,6 +40,15 @@ package struct JobStatus: Sendable, Hashable {
     /// JSON of the result, once final.
     package let result: String?
     package let payload: String
+
+    /// What a job that has ended well found.
+    /// - Throws: the ``FetchFailure`` that it ended with; `DecodingError`
+    package func success<Success: Codable & Sendable & Hashable>(_ type: Success.Type = Success.self) throws -> Success
+    {
+        let verdict = try result.map { try JSONText.decode(FetchVerdict<Success>.self, $0) }
+        if let success = verdict?.success { return success }
+        throw verdict?.failure ?? FetchFailure(.cache, "job \(id) ended without a verdict")
+    }
 }
 
 /// What a handler makes of a job. Failures that concern the job are outcomes, not exceptions.

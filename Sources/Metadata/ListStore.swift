@@ -93,10 +93,11 @@ package struct ListStore: Sendable {
         on transaction: some Queryable
     ) async throws {
         // Nothing attached to nothing that we know: whoever asks for made-up names leaves no rows.
-        let isKnown =
-            descriptors.isEmpty
-            ? try await repositories.find(repository, organization: organization, on: transaction) != nil : true
-        guard isKnown else { return }
+        if descriptors.isEmpty,
+            try await repositories.find(repository, organization: organization, on: transaction) == nil
+        {
+            return
+        }
         let id = try await repositories.ensure(repository, organization: organization, on: transaction)
         try await transaction.query(
             """

@@ -55,9 +55,9 @@ package struct OrganizationStore: Sendable {
         ) == 1
     }
 
-    /// Says whether everybody may pull from the organization. Returns false when there is none.
-    package func setPublic(_ isPublic: Bool, _ name: OrganizationName, on db: some Queryable) async throws -> Bool {
-        try await db.execute("UPDATE organization SET public_pull = \(isPublic) WHERE name = \(name.rawValue)") == 1
+    /// Says whether everybody may pull from the organization.
+    package func setPublic(_ isPublic: Bool, _ organization: OrganizationID, on db: some Queryable) async throws {
+        try await db.query("UPDATE organization SET public_pull = \(isPublic) WHERE id = \(organization.rawValue)")
     }
 
     /// Makes the organization, or points the one that exists at this upstream. Its cached images stay.

@@ -2,16 +2,6 @@
 
 import OCI
 
-package struct AccountID: RowID {
-    package let rawValue: Int64
-    package init(rawValue: Int64) { self.rawValue = rawValue }
-}
-
-package struct AccessTokenID: RowID {
-    package let rawValue: Int64
-    package init(rawValue: Int64) { self.rawValue = rawValue }
-}
-
 /// What a member may do in an organization; each may do what the ones before may.
 package enum OrganizationRole: String, Sendable, Hashable, Codable, CaseIterable, Comparable {
     /// Pull.

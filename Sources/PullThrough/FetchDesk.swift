@@ -73,10 +73,7 @@ package final class FetchDesk: Service {
             }
             submit.yield(Ask(key: key, queue: Fetch.queue, enqueue: enqueue, outcome: outcome))
         }
-        let status = try await outcome.value()
-        let verdict = try status.result.map { try JSONText.decode(FetchVerdict<Fetch.Success>.self, $0) }
-        if let success = verdict?.success { return success }
-        throw verdict?.failure ?? FetchFailure(.cache, "job \(status.id) ended without a verdict")
+        return try await outcome.value().success()
     }
 
     private func perform(_ ask: Ask) async {

@@ -40,7 +40,7 @@ struct OrganizationCommand: AsyncParsableCommand {
             try await AccountChange.run(database) { change in
                 let organization = try await DatabaseOptions.organization(organization, on: change.client)
                 let isPublic = visibility == .public
-                _ = try await OrganizationStore().setPublic(isPublic, organization.name, on: change.client)
+                try await OrganizationStore().setPublic(isPublic, organization.id, on: change.client)
                 await change.notifier.notify(.organizations, [organization.name.rawValue])
                 try await change.note(.changeVisibility, organization, ["visibility": visibility.rawValue])
             }

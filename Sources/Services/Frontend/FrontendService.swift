@@ -55,6 +55,7 @@ package struct FrontendService: Service {
     private let desk: FetchDesk
     private let follower: BlobFollower
     private let recorder: PullRecorder
+    private let authenticator: Authenticator
     private let signer: TokenSigner
     private let log: PullLog
 
@@ -90,6 +91,7 @@ package struct FrontendService: Service {
         )
         let upstreams = UpstreamDirectory(client: client, hub: hub)
         log = PullLog(configuration.log, client: client, logger: logger)
+        self.authenticator = authenticator
         signer = TokenSigner(client: client, logger: logger)
         let organizations = OrganizationDirectory(client: client, hub: hub, isProxying: configuration.isProxying)
         let responder = RegistryResponder(
@@ -131,6 +133,7 @@ package struct FrontendService: Service {
             group.addTask { try await desk.run() }
             group.addTask { try await follower.run() }
             group.addTask { try await recorder.run() }
+            group.addTask { try await authenticator.run() }
             group.addTask { try await signer.run() }
             group.addTask { try await log.run() }
             try await server.run()

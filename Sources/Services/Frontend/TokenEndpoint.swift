@@ -47,12 +47,8 @@ struct TokenEndpoint: Sendable {
             return try await token(ask.scopes, account: account, credential: credential)
         case .refused:
             throw Self.unauthorized("no account has this name and this password")
-        case .throttled(let duration):
-            throw RegistryError(
-                .tooManyRequests,
-                message: "too many logins have failed",
-                retryAfterSeconds: max(1, Int(duration.components.seconds + 1))
-            )
+        case .throttled(let seconds):
+            throw RegistryError(.tooManyRequests, message: "too many logins have failed", retryAfterSeconds: seconds)
         }
     }
 
@@ -104,11 +100,10 @@ struct TokenEndpoint: Sendable {
         let scopes = try scopes(query.filter { $0.name == "scope" }.compactMap(\.value))
         guard let value = request.headers[.authorization] else { return Ask(scopes: scopes) }
         let parts = value.split(separator: " ", maxSplits: 1)
-        guard parts.count == 2, parts[0].lowercased() == "basic", let data = Data(base64Encoded: String(parts[1])),
-            let text = String(data: data, encoding: .utf8), let colon = text.firstIndex(of: ":")
-        else { throw unauthorized("Authorization isn't Basic with a name and a password") }
-        let secret = String(text[text.index(after: colon)...])
-        return Ask(name: String(text[..<colon]), secret: secret, scopes: scopes)
+        guard parts.count == 2, parts[0].lowercased() == "basic", let login = BasicCredentials(encoded: parts[1]) else {
+            throw unauthorized("Authorization isn't Basic with a name and a password")
+        }
+        return Ask(name: login.name, secret: login.secret, scopes: scopes)
     }
 
     private static func form(_ request: Request) async throws -> Ask {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Accounts
-import Foundation
 import HTTPTypes
 import Hummingbird
 
@@ -22,8 +21,13 @@ struct APIAuthentication: RouterMiddleware {
             let outcome: Authenticator.Outcome
             switch parts[0].lowercased() {
             case "basic":
-                guard let (name, password) = Self.basic(parts[1]) else { throw APIError.unauthenticated }
-                outcome = try await authenticator.login(name, password, from: context.address, for: .management)
+                guard let login = BasicCredentials(encoded: parts[1]) else { throw APIError.unauthenticated }
+                outcome = try await authenticator.login(
+                    login.name,
+                    login.secret,
+                    from: context.address,
+                    for: .management
+                )
             case "bearer":
                 outcome = try await authenticator.login(
                     token: String(parts[1]),
@@ -36,22 +40,15 @@ struct APIAuthentication: RouterMiddleware {
             switch outcome {
             case .accepted(let account, _): context.account = account
             case .refused: throw APIError.unauthenticated
-            case .throttled(let duration):
+            case .throttled(let seconds):
                 throw APIError(
                     status: .tooManyRequests,
                     type: "exceeds_rate_limit",
                     message: "too many logins have failed",
-                    retryAfterSeconds: max(1, Int(duration.components.seconds + 1))
+                    retryAfterSeconds: seconds
                 )
             }
         }
         return try await next(request, context)
-    }
-
-    private static func basic(_ text: Substring) -> (name: String, password: String)? {
-        guard let data = Data(base64Encoded: String(text)), let pair = String(data: data, encoding: .utf8),
-            let colon = pair.firstIndex(of: ":")
-        else { return nil }
-        return (String(pair[..<colon]), String(pair[pair.index(after: colon)...]))
     }
 }

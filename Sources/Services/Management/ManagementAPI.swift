@@ -24,9 +24,9 @@ package struct ManagementAPI: Sendable {
         router.add(middleware: APIErrors(logger: logger))
         router.add(middleware: APIAuthentication(authenticator: authenticator))
         let version = router.group("api/v1")
-        let access = OrganizationAccess(client: client)
-        OrganizationRoutes(client: client, notifier: notifier, access: access).add(to: version)
-        ProxyCacheRoutes(client: client, notifier: notifier, access: access).add(to: version)
+        let access = OrganizationAccess(client: client, notifier: notifier)
+        OrganizationRoutes(client: client, access: access).add(to: version)
+        ProxyCacheRoutes(client: client, access: access).add(to: version)
         responder = router.buildResponder()
     }
 

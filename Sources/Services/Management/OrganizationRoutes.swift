@@ -3,7 +3,6 @@
 import Foundation
 import HTTPTypes
 import Hummingbird
-import Jobs
 import Metadata
 import Models
 import Postgres
@@ -11,14 +10,11 @@ import Postgres
 /// Organizations themselves.
 struct OrganizationRoutes: Sendable {
     let client: PostgresClient
-    let notifier: JobNotifier
     let access: OrganizationAccess
     private let store = OrganizationStore()
-    private let log = LogStore()
 
-    init(client: PostgresClient, notifier: JobNotifier, access: OrganizationAccess) {
+    init(client: PostgresClient, access: OrganizationAccess) {
         self.client = client
-        self.notifier = notifier
         self.access = access
     }
 
@@ -38,10 +34,12 @@ struct OrganizationRoutes: Sendable {
         try fields.finish()
         let name: OrganizationName
         do { name = try OrganizationName(text) } catch { throw APIError.invalid("name: \(error.message)") }
-        guard try await store.create(name, isPublic: isPublic, on: client) else {
+        guard try await store.create(name, isPublic: isPublic, on: client),
+            let organization = try await store.find(name, on: client)
+        else {
             throw APIError.invalid("A user or organization with this name already exists")
         }
-        try await changed(.createOrganization, name, context)
+        try await access.changed(organization, .createOrganization, context)
         return try APIReply.json("Created", status: .created)
     }
 
@@ -71,19 +69,8 @@ struct OrganizationRoutes: Sendable {
         var fields = try await Fields(request)
         let isPublic = try fields.bool("public_pull")
         try fields.finish()
-        if let isPublic { _ = try await store.setPublic(isPublic, organization.name, on: client) }
-        try await changed(.changeVisibility, organization.name, context)
+        if let isPublic { try await store.setPublic(isPublic, organization.id, on: client) }
+        try await access.changed(organization, .changeVisibility, context)
         return try APIReply.json("Updated")
-    }
-
-    private func changed(_ kind: LogKind, _ name: OrganizationName, _ context: APIContext) async throws {
-        await notifier.notify(.organizations, [name.rawValue])
-        let entry = LogEntry(
-            kind,
-            organization: try await store.find(name, on: client),
-            account: context.account,
-            address: context.address
-        )
-        try await log.append([entry], on: client)
     }
 }

@@ -3,7 +3,6 @@
 import Foundation
 import HTTPTypes
 import Hummingbird
-import Jobs
 import Metadata
 import Models
 import OCI
@@ -14,15 +13,12 @@ import Sealing
 /// ours.
 struct ProxyCacheRoutes: Sendable {
     let client: PostgresClient
-    let notifier: JobNotifier
     let access: OrganizationAccess
     private let store = ProxyCacheStore()
     private let credentials = CredentialStore()
-    private let log = LogStore()
 
-    init(client: PostgresClient, notifier: JobNotifier, access: OrganizationAccess) {
+    init(client: PostgresClient, access: OrganizationAccess) {
         self.client = client
-        self.notifier = notifier
         self.access = access
     }
 
@@ -82,7 +78,7 @@ struct ProxyCacheRoutes: Sendable {
             }
             if let sealed { _ = try await credentials.set(sealed, organization: organization.id, on: transaction) }
         }
-        try await changed(.createProxyCache, organization, settings, context)
+        try await access.changed(organization, .createProxyCache, context, facts: Self.facts(settings))
         return try APIReply.json("Created", status: .created)
     }
 
@@ -96,7 +92,7 @@ struct ProxyCacheRoutes: Sendable {
             }
             if let sealed { _ = try await credentials.set(sealed, organization: organization.id, on: transaction) }
         }
-        try await changed(.changeProxyCache, organization, settings, context)
+        try await access.changed(organization, .changeProxyCache, context, facts: Self.facts(settings))
         return try APIReply.json("Updated")
     }
 
@@ -105,7 +101,7 @@ struct ProxyCacheRoutes: Sendable {
         guard try await store.delete(of: organization.id, on: client) else {
             throw APIError.notFound("the organization has no proxy cache configuration")
         }
-        try await changed(.deleteProxyCache, organization, ProxyCacheSettings(), context)
+        try await access.changed(organization, .deleteProxyCache, context)
         return try APIReply.json("Deleted", status: .created)
     }
 
@@ -186,21 +182,8 @@ struct ProxyCacheRoutes: Sendable {
         return try CredentialSealer(SealingPublicKey(bytes: key)).seal(login, for: organization.id)
     }
 
-    private func changed(
-        _ kind: LogKind,
-        _ organization: Organization,
-        _ settings: ProxyCacheSettings,
-        _ context: APIContext
-    ) async throws {
-        await notifier.notify(.organizations, [organization.name.rawValue])
-        let facts = settings.upstream.map { ["upstream_registry": $0.plainDescription] } ?? [:]
-        let entry = LogEntry(
-            kind,
-            organization: organization,
-            account: context.account,
-            address: context.address,
-            metadata: facts
-        )
-        try await log.append([entry], on: client)
+    /// What the log tells of a change.
+    private static func facts(_ settings: ProxyCacheSettings) -> [String: String] {
+        settings.upstream.map { ["upstream_registry": $0.plainDescription] } ?? [:]
     }
 }

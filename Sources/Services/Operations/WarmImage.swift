@@ -173,10 +173,7 @@ struct WarmImage {
             guard let status = try await queue.statuses(of: [job], on: warmer.client).first else {
                 throw FetchFailure(.cache, "job \(job) was removed before its verdict was read")
             }
-            guard status.state.isFinal else { continue }
-            let verdict = try status.result.map { try JSONText.decode(FetchVerdict<ManifestFetched>.self, $0) }
-            if let fetched = verdict?.success { return fetched }
-            throw verdict?.failure ?? FetchFailure(.cache, "job \(job) ended without a verdict")
+            if status.state.isFinal { return try status.success() }
         }
         let patience = Amount.duration(warmer.configuration.stallDeadline)
         throw FetchFailure(.timeout, "no answer for \(fetch.uniqueKey) within \(patience): does a fetcher run?")

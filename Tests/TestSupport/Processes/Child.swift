@@ -97,17 +97,24 @@ final class Child: Sendable {
 
     /// Blocks until the program has ended or the time is up, when it is nil. To be called once.
     func wait(within limit: DispatchTimeInterval) -> Int32? {
-        let end = End()
-        Thread {
-            let ended = self.wait()
-            end.status.withLock { $0 = ended }
-            end.isKnown.signal()
-        }.start()
-        return end.isKnown.wait(timeout: .now() + limit) == .success ? end.status.withLock(\.self) : nil
+        let status = Handover<Int32>()
+        Thread { status.give(self.wait()) }.start()
+        return status.take(within: limit)
+    }
+}
+
+/// Hands a value from one thread to another, which blocks for it. To be taken once.
+final class Handover<Value: Sendable>: Sendable {
+    private let value = Mutex<Value?>(nil)
+    private let isThere = DispatchSemaphore(value: 0)
+
+    func give(_ value: Value) {
+        self.value.withLock { $0 = value }
+        isThere.signal()
     }
 
-    private final class End: Sendable {
-        let status = Mutex<Int32?>(nil)
-        let isKnown = DispatchSemaphore(value: 0)
+    /// Nil when the time is up first.
+    func take(within limit: DispatchTimeInterval) -> Value? {
+        isThere.wait(timeout: .now() + limit) == .success ? value.withLock(\.self) : nil
     }
 }

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Dispatch
 import Foundation
 import Glibc
-import Synchronization
 
 /// A program that a test runs, with its lines kept. Killed at the latest when the test lets go of it; the kernel kills it
 /// when the test process dies.
@@ -17,23 +15,25 @@ package final class TestProcess: Sendable {
         name = URL(filePath: path).lastPathComponent
         let words = ["/usr/bin/setpriv", "--pdeathsig=KILL", "--", path] + arguments
         let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        let start = Start()
+        let start = Handover<Result<Child, any Error>>()
         // The kernel kills the program when the *thread* that started it ends, and threads of the cooperative pool end
         // after some idle seconds. So the thread that reads its lines starts it.
         Thread { [output] in
             var ends: (read: Int32, write: Int32) = (-1, -1)
-            let child = start.run {
+            let result = Result {
                 ends = try Child.makePipe()
                 defer { close(ends.write) }
                 return try Child(words, environment: variables, output: ends.write)
             }
-            if let child {
+            start.give(result)
+            if case .success(let child) = result {
                 output.read(from: ends.read)
                 output.finish(status: child.wait())
             }
             if ends.read != -1 { close(ends.read) }
         }.start()
-        child = try start.result()
+        guard let result = start.take(within: .seconds(60)) else { throw TestSupportError("\(path) doesn't start") }
+        child = try result.get()
     }
 
     deinit { child.kill(SIGKILL) }
@@ -72,24 +72,5 @@ package final class TestProcess: Sendable {
             let kilobytes = line.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
         else { throw TestSupportError("no VmHWM for \(name)") }
         return kilobytes * 1024
-    }
-
-    /// Hands a child over from the thread that starts it.
-    private final class Start: Sendable {
-        private let outcome = Mutex<Result<Child, any Error>?>(nil)
-        private let isKnown = DispatchSemaphore(value: 0)
-
-        func run(_ start: () throws -> Child) -> Child? {
-            let result = Result(catching: start)
-            outcome.withLock { $0 = result }
-            isKnown.signal()
-            return try? result.get()
-        }
-
-        func result() throws -> Child {
-            isKnown.wait()
-            guard let result = outcome.withLock(\.self) else { throw TestSupportError("no program was started") }
-            return try result.get()
-        }
     }
 }
