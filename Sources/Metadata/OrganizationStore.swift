@@ -9,7 +9,7 @@ package struct OrganizationStore: Sendable {
     private let columns = """
         o.id, o.name, o.public_pull, c.upstream_registry, c.upstream_namespace, c.insecure,
         c.freshness_s, c.expiration_s, c.staleness_s, c.on_upstream_delete, c.generation,
-        c.realm_hosts, c.platforms, c.foreign_layer_hosts
+        c.realm_hosts, c.platforms, c.foreign_layer_hosts, c.oversized, o.time_machine_s
         """
 
     package init() {}
@@ -60,6 +60,12 @@ package struct OrganizationStore: Sendable {
         try await db.query("UPDATE organization SET public_pull = \(isPublic) WHERE id = \(organization.rawValue)")
     }
 
+    /// Says how long ended tags can be revived.
+    /// - Parameter seconds: nil for as long as the deployment says
+    package func setTimeMachine(_ seconds: Int64?, _ organization: OrganizationID, on db: some Queryable) async throws {
+        try await db.query("UPDATE organization SET time_machine_s = \(seconds) WHERE id = \(organization.rawValue)")
+    }
+
     /// Makes the organization, or points the one that exists at this upstream. Its cached images stay.
     /// - Parameter isPublic: of an organization that is made
     package func proxy(
@@ -92,16 +98,15 @@ package struct OrganizationStore: Sendable {
     private static func organization(_ row: Row) throws -> Organization {
         let (
             id, name, isPublic, registry, namespace, insecure, freshness, expiration, staleness, onDelete, generation,
-            realmHosts, platforms, foreignLayerHosts
+            realmHosts, platforms, foreignLayerHosts, oversized, timeMachine
         ) = try row.decode(
             (
                 Int64, String, Bool, String?, String?, Bool?, Int64?, Int64?, Int64?, String?, Int64?, [String]?,
-                [String]?,
-                [String]?
+                [String]?, [String]?, String?, Int64?
             ).self
         )
         var config: ProxyCacheConfig?
-        if let registry, let insecure, let freshness, let expiration, let onDelete, let generation {
+        if let registry, let insecure, let freshness, let expiration, let onDelete, let oversized, let generation {
             config = ProxyCacheConfig(
                 upstream: UpstreamAddress(
                     registry: registry,
@@ -113,6 +118,7 @@ package struct OrganizationStore: Sendable {
                 expiration: expiration == 0 ? nil : .seconds(expiration),
                 staleness: staleness.map { .seconds($0) },
                 onUpstreamDelete: try parsed(onDelete, "on_upstream_delete"),
+                oversized: try parsed(oversized, "oversized"),
                 realmHosts: realmHosts ?? [],
                 platforms: platforms ?? [],
                 foreignLayerHosts: foreignLayerHosts ?? [],
@@ -123,7 +129,8 @@ package struct OrganizationStore: Sendable {
             id: OrganizationID(rawValue: id),
             name: try parsed(name, "name"),
             proxyCache: config,
-            isPublic: isPublic
+            isPublic: isPublic,
+            timeMachine: timeMachine.map { .seconds($0) }
         )
     }
 }

@@ -49,6 +49,7 @@ package struct ProxyCacheStore: Sendable {
                 expiration_s = coalesce(\(settings.expirationSeconds), expiration_s),
                 staleness_s = CASE WHEN \(settings.stalenessSeconds != nil) THEN \(staleness) ELSE staleness_s END,
                 on_upstream_delete = coalesce(\(settings.onUpstreamDelete?.rawValue), on_upstream_delete),
+                oversized = coalesce(\(settings.oversized?.rawValue), oversized),
                 platforms = CASE WHEN \(settings.platforms != nil)
                     THEN \((settings.platforms ?? []).map(\.description))::text[] ELSE platforms END,
                 realm_hosts = CASE WHEN \(settings.realmHosts != nil)

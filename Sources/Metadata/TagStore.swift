@@ -78,7 +78,8 @@ package struct TagStore: Sendable {
         try await db.query("SELECT id FROM repository WHERE id = \(repository.rawValue) FOR UPDATE")
         try await db.query(
             """
-            UPDATE tag SET lifetime_end_at = greatest(least(clock_timestamp(), expires_at), lifetime_start_at)
+            UPDATE tag SET lifetime_end_at = greatest(least(clock_timestamp(), expires_at), lifetime_start_at),
+                end_reason = CASE WHEN expires_at <= clock_timestamp() THEN 'expired' ELSE 'moved' END
             WHERE repository_id = \(repository.rawValue) AND name = \(tag.rawValue) AND lifetime_end_at IS NULL
                 AND (manifest_id <> \(manifest.rawValue) OR expires_at <= clock_timestamp())
             """

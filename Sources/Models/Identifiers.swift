@@ -45,6 +45,16 @@ package struct AccessTokenID: RowID {
     package init(rawValue: Int64) { self.rawValue = rawValue }
 }
 
+package struct QuotaID: RowID {
+    package let rawValue: Int64
+    package init(rawValue: Int64) { self.rawValue = rawValue }
+}
+
+package struct QuotaThresholdID: RowID {
+    package let rawValue: Int64
+    package init(rawValue: Int64) { self.rawValue = rawValue }
+}
+
 /// Names one physical copy of a blob. Every fetch makes a new one, so that a slow delete of an old copy
 /// can never hit a fresh one.
 package struct Generation: RawRepresentable, Hashable, Sendable, Codable, CustomStringConvertible {

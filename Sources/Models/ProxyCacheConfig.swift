@@ -8,6 +8,16 @@ package enum UpstreamDeletePolicy: String, Sendable, Hashable, Codable, CaseIter
     case hide
 }
 
+/// What becomes of an image that is larger than its organization's whole quota.
+package enum OversizedPolicy: String, Sendable, Hashable, Codable, CaseIterable {
+    /// Cached, over the limit.
+    case overflow
+    /// Streamed to the client, not kept.
+    case bypass
+    /// Refused.
+    case reject
+}
+
 /// Upstream settings of a proxy organization.
 package struct ProxyCacheConfig: Hashable, Sendable {
     package let upstream: UpstreamAddress
@@ -18,6 +28,7 @@ package struct ProxyCacheConfig: Hashable, Sendable {
     /// How long after its last successful check a tag is still served while upstream fails; nil for as long as it lives.
     package let staleness: Duration?
     package let onUpstreamDelete: UpstreamDeletePolicy
+    package let oversized: OversizedPolicy
     /// Hosts (with port, if it isn't 443) beside the upstream's own that may issue its tokens.
     package let realmHosts: [String]
     /// Platforms (`os/architecture[/variant]`) whose images are fetched as soon as their index is pulled.
@@ -34,6 +45,7 @@ package struct ProxyCacheConfig: Hashable, Sendable {
         expiration: Duration? = .seconds(86_400),
         staleness: Duration? = nil,
         onUpstreamDelete: UpstreamDeletePolicy = .serve,
+        oversized: OversizedPolicy = .overflow,
         realmHosts: [String] = [],
         platforms: [String] = [],
         foreignLayerHosts: [String] = [],
@@ -44,6 +56,7 @@ package struct ProxyCacheConfig: Hashable, Sendable {
         self.expiration = expiration
         self.staleness = staleness ?? expiration
         self.onUpstreamDelete = onUpstreamDelete
+        self.oversized = oversized
         self.realmHosts = realmHosts
         self.platforms = platforms
         self.foreignLayerHosts = foreignLayerHosts
@@ -59,16 +72,25 @@ package struct Organization: Hashable, Sendable {
     package let proxyCache: ProxyCacheConfig?
     /// Whether everybody may pull, logged in or not.
     package let isPublic: Bool
+    /// How long ended tags can be revived; nil for as long as the deployment says.
+    package let timeMachine: Duration?
 
-    package init(id: OrganizationID, name: OrganizationName, proxyCache: ProxyCacheConfig?, isPublic: Bool = false) {
+    package init(
+        id: OrganizationID,
+        name: OrganizationName,
+        proxyCache: ProxyCacheConfig?,
+        isPublic: Bool = false,
+        timeMachine: Duration? = nil
+    ) {
         self.id = id
         self.name = name
         self.proxyCache = proxyCache
         self.isPublic = isPublic
+        self.timeMachine = timeMachine
     }
 
     /// The same without its upstream: only what is cached is served.
     package var withoutUpstream: Organization {
-        Organization(id: id, name: name, proxyCache: nil, isPublic: isPublic)
+        Organization(id: id, name: name, proxyCache: nil, isPublic: isPublic, timeMachine: timeMachine)
     }
 }

@@ -12,6 +12,7 @@ package struct ProxyCacheSettings: Sendable, Hashable {
     /// Seconds; `.some(nil)` is the same as the expiration.
     package var stalenessSeconds: Int64??
     package var onUpstreamDelete: UpstreamDeletePolicy?
+    package var oversized: OversizedPolicy?
     package var platforms: [Platform]?
     package var realmHosts: [String]?
     package var foreignLayerHosts: [String]?
