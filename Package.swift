@@ -139,8 +139,9 @@ let package = Package(
             "Management",
             path: "Sources/Services/Management",
             [
-                "Accounts", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Sealing", httpTypes, hummingbird,
-                hummingbirdCore, logging, nioCore,
+                "Accounts", "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing",
+                httpTypes,
+                hummingbird, hummingbirdCore, logging, nioCore,
             ]
         ),
         library(

@@ -172,6 +172,14 @@ package final class Authenticator: Service {
         }
     }
 
+    /// Hashes a new password; one at a time, as checks are done.
+    /// - Throws: what the key derivation throws
+    package func hash(_ password: String) async throws -> PasswordHash {
+        try await withCheckedThrowingContinuation { continuation in
+            queue.async { continuation.resume(with: Result { try PasswordHash(of: password) }) }
+        }
+    }
+
     private func decoyHash() throws -> PasswordHash {
         if let decoy = decoy.withLock(\.self) { return decoy }
         let made = try PasswordHash(of: UUID().uuidString)

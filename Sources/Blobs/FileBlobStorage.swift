@@ -14,7 +14,7 @@ package import OCI
 /// dies, so a partial is taken over exactly when nobody can write to it any more. A verified partial is read-only by
 /// its mode, which readers see in the same `fstat` that tells them its size.
 package struct FileBlobStorage: BlobStorage {
-    private let root: String
+    let root: String
 
     /// Makes the folders. Throws ``BlobStorageError`` when it can't.
     package init(root: String) throws {

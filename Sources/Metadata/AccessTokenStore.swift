@@ -56,6 +56,34 @@ package struct AccessTokenStore: Sendable {
         return Set(ids.map(AccessTokenID.init(rawValue:)))
     }
 
+    /// Tokens of the account that weren't revoked, newest first.
+    package func list(of account: AccountID, limit: Int, on db: some Queryable) async throws -> [AccessTokenSummary] {
+        try await db.query(
+            """
+            SELECT id, name, scopes, extract(epoch FROM created_at)::float8, extract(epoch FROM expires_at)::float8,
+                extract(epoch FROM last_used_at)::float8
+            FROM access_token WHERE account_id = \(account.rawValue) AND revoked_at IS NULL
+            ORDER BY id DESC LIMIT \(limit)
+            """
+        ).decode((Int64, String, [String], Double, Double?, Double?).self).map { id, name, scopes, made, ends, used in
+            AccessTokenSummary(
+                id: AccessTokenID(rawValue: id),
+                name: name,
+                scopes: scopes,
+                createdAt: made,
+                expiresAt: ends,
+                lastUsedAt: used
+            )
+        }
+    }
+
+    /// Makes all tokens of the account worthless.
+    package func revokeAll(of account: AccountID, on db: some Queryable) async throws {
+        try await db.query(
+            "UPDATE access_token SET revoked_at = now() WHERE account_id = \(account.rawValue) AND revoked_at IS NULL"
+        )
+    }
+
     /// Returns false when there is no such token that wasn't revoked before.
     package func revoke(_ token: AccessTokenID, of account: AccountID, on db: some Queryable) async throws -> Bool {
         try await db.execute(
@@ -75,4 +103,14 @@ package struct AccessTokenStore: Sendable {
             """
         )
     }
+}
+
+/// A token, as lists tell of it. Times are seconds since 1970.
+package struct AccessTokenSummary: Sendable, Hashable {
+    package let id: AccessTokenID
+    package let name: String
+    package let scopes: [String]
+    package let createdAt: Double
+    package let expiresAt: Double?
+    package let lastUsedAt: Double?
 }

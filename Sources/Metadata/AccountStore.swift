@@ -105,6 +105,12 @@ package struct AccountStore: Sendable {
         return !rows.isEmpty
     }
 
+    /// The oldest account that may do everything.
+    package func anySuperuser(on db: some Queryable) async throws -> AccountID? {
+        try await db.query("SELECT id FROM account WHERE is_superuser AND is_enabled ORDER BY id LIMIT 1")
+            .decodeFirst(Int64.self).map(AccountID.init(rawValue:))
+    }
+
     package func noteLogin(_ account: AccountID, on db: some Queryable) async throws {
         try await db.query("UPDATE account SET last_login_at = now() WHERE id = \(account.rawValue)")
     }

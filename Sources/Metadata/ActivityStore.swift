@@ -9,7 +9,12 @@ package struct ActivityStore: Sendable {
     package init() {}
 
     /// Blobs that are arriving, the oldest first; no more than `limit`.
-    package func arriving(limit: Int = 100, on db: some Queryable) async throws -> [ArrivingBlob] {
+    /// - Parameter organization: whose fetches; nil for all
+    package func arriving(
+        in organization: OrganizationID? = nil,
+        limit: Int = 100,
+        on db: some Queryable
+    ) async throws -> [ArrivingBlob] {
         try await db.query(
             """
             SELECT b.digest, o.name, j.payload ->> 'repository', (j.payload ->> 'sizeBytes')::bigint,
@@ -19,6 +24,7 @@ package struct ActivityStore: Sendable {
             JOIN blob b ON b.digest = j.unique_key
             JOIN organization o ON o.id = j.organization_id
             WHERE j.state = 'running' AND j.kind = \(JobKind.blobFetch.rawValue)
+                AND (\(organization?.rawValue)::bigint IS NULL OR o.id = \(organization?.rawValue))
             ORDER BY j.attempted_at, j.id LIMIT \(limit)
             """
         ).decode((String, String, String, Int64, Int64, Int64, Double).self).map { row in

@@ -130,6 +130,29 @@ package struct LogStore: Sendable {
         }
     }
 
+    /// How many entries of each kind there were on each day; the beginnings of days (UTC) in seconds since 1970.
+    package func counts(
+        _ filter: Filter,
+        on db: some Queryable
+    ) async throws -> [(kind: String, count: Int64, day: Double)] {
+        try await db.query(
+            """
+            SELECT kind, count(*), extract(epoch FROM date_trunc('day', at AT TIME ZONE 'UTC'))::float8 AS day
+            FROM log_entry
+            WHERE (\(filter.organization?.rawValue)::bigint IS NULL OR organization_id = \(filter.organization?.rawValue))
+                AND (\(filter.repository)::text IS NULL OR repository = \(filter.repository))
+                AND (\(filter.kinds.isEmpty) OR kind = ANY(\(filter.kinds.map(\.rawValue))::text[]))
+                AND (\(filter.account)::text IS NULL OR account = \(filter.account))
+                AND (\(filter.outcomes.isEmpty) OR outcome = ANY(\(filter.outcomes.map(\.rawValue))::text[]))
+                AND (\(filter.since?.timeIntervalSince1970)::float8 IS NULL
+                    OR at >= to_timestamp(\(filter.since?.timeIntervalSince1970)))
+                AND (\(filter.until?.timeIntervalSince1970)::float8 IS NULL
+                    OR at < to_timestamp(\(filter.until?.timeIntervalSince1970)))
+            GROUP BY kind, day ORDER BY day, kind
+            """
+        ).decode((String, Int64, Double).self).map { (kind: $0.0, count: $0.1, day: $0.2) }
+    }
+
     /// Makes the partitions of today and of so many days after it, and drops those whose days are all older than the
     /// retention. Safe to repeat, and to do in many processes at once.
     package func keepPartitions(daysAhead: Int, retention: Duration, on client: PostgresClient) async throws {
@@ -170,6 +193,11 @@ package struct LogRecord: Sendable, Hashable, Codable {
     package struct ID: Sendable, Hashable {
         package let at: Double
         package let id: Int64
+
+        package init(at: Double, id: Int64) {
+            self.at = at
+            self.id = id
+        }
     }
 
     package let id: Int64

@@ -45,6 +45,27 @@ package struct OrganizationStore: Sendable {
         ).map(Self.organization)
     }
 
+    /// Organizations by name, after `name`.
+    /// - Parameter account: only those that it has a role in, or is a robot of; nil for all
+    package func page(
+        after name: String,
+        of account: AccountID?,
+        limit: Int,
+        on db: some Queryable
+    ) async throws -> [Organization] {
+        try await db.query(
+            """
+            SELECT \(unescaped: columns)
+            FROM organization o LEFT JOIN proxy_cache_config c ON c.organization_id = o.id
+            WHERE o.name COLLATE "C" > \(name) AND (\(account?.rawValue)::bigint IS NULL OR o.id IN (
+                SELECT organization_id FROM membership WHERE account_id = \(account?.rawValue)
+                UNION ALL SELECT organization_id FROM account WHERE id = \(account?.rawValue)
+            ))
+            ORDER BY o.name COLLATE "C" LIMIT \(limit)
+            """
+        ).map(Self.organization)
+    }
+
     /// Makes an organization without upstream. Returns false when there is one of that name.
     package func create(_ name: OrganizationName, isPublic: Bool, on db: some Queryable) async throws -> Bool {
         try await db.execute(
@@ -53,6 +74,12 @@ package struct OrganizationStore: Sendable {
             ON CONFLICT (name) DO NOTHING
             """
         ) == 1
+    }
+
+    /// Removes the organization with its members, robots and repositories. The log keeps its name; the garbage collector
+    /// takes what nothing references any more.
+    package func delete(_ organization: OrganizationID, on db: some Queryable) async throws {
+        try await db.query("DELETE FROM organization WHERE id = \(organization.rawValue)")
     }
 
     /// Says whether everybody may pull from the organization.

@@ -24,6 +24,7 @@ package enum JobKind: String, Sendable, Hashable, Codable {
     case manifestFetch = "manifest_fetch"
     case listFetch = "list_fetch"
     case blobFetch = "blob_fetch"
+    case upstreamCheck = "upstream_check"
 }
 
 package enum JobQueueName: String, Sendable, Hashable, Codable, CaseIterable {

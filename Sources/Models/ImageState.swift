@@ -45,9 +45,11 @@ package struct ImageState: Sendable, Hashable, CustomStringConvertible {
         return children.present > 0 || children.listed == 0
     }
 
-    /// `complete`, or `fetching n/m` in blobs; for an index with the number of its images that are here.
+    /// `complete`, or `fetching n/m` in blobs.
+    package var state: String { isComplete ? "complete" : "fetching \(presentBlobs)/\(totalBlobs)" }
+
+    /// The state; of an index with the number of its images that are here.
     package var description: String {
-        let state = isComplete ? "complete" : "fetching \(presentBlobs)/\(totalBlobs)"
         guard let children else { return state }
         return state + " (\(children.present) of \(children.listed) images)"
     }

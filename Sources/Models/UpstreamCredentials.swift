@@ -27,7 +27,7 @@ package struct UpstreamCredentials: Hashable, Sendable, Codable, CustomStringCon
 }
 
 /// Credentials that only a holder of the private key can read.
-package struct SealedCredentials: Hashable, Sendable {
+package struct SealedCredentials: Hashable, Sendable, Codable {
     package let bytes: [UInt8]
     /// Of the public key that they are sealed to.
     package let keyID: String

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Percent-encoding of query values (RFC 3986 section 2.1).
-enum PercentEncoding {
+package enum PercentEncoding {
     /// Decodes `text`; nil when an escape is malformed or the result is not UTF-8.
     ///
     /// A plus stays a plus. Reading it as a space is a habit of HTML forms, which would break
     /// `artifactType=application/vnd.example+json` as clients write it, and no parameter here contains spaces.
-    static func decode(_ text: some StringProtocol) -> String? {
+    package static func decode(_ text: some StringProtocol) -> String? {
         guard text.utf8.contains(UInt8(ascii: "%")) else { return String(text) }
         var bytes: [UInt8] = []
         var rest = Substring(text).utf8
@@ -22,7 +22,7 @@ enum PercentEncoding {
     }
 
     /// Encodes everything but unreserved characters.
-    static func encode(_ text: String) -> String {
+    package static func encode(_ text: String) -> String {
         let digits = Array("0123456789ABCDEF".utf8)
         var bytes: [UInt8] = []
         for byte in text.utf8 {

@@ -48,14 +48,22 @@ final class BlobGate: ResponseSink {
     private let repository: UpstreamRepository
     private let start: BlobStart
     private let sink: any BlobSink
+    private let meter: (any UpstreamMeter)?
     /// The current response and how much of it was swallowed; nil while the sink gets it.
     private let swallowed = Mutex<(head: HTTPTransportHead, bytes: Int)?>(nil)
 
-    init(what: String, repository: UpstreamRepository, start: BlobStart, sink: any BlobSink) {
+    init(
+        what: String,
+        repository: UpstreamRepository,
+        start: BlobStart,
+        sink: any BlobSink,
+        meter: (any UpstreamMeter)?
+    ) {
         self.what = what
         self.repository = repository
         self.start = start
         self.sink = sink
+        self.meter = meter
     }
 
     func begin(_ head: HTTPTransportHead) throws {
@@ -84,7 +92,9 @@ final class BlobGate: ResponseSink {
             swallowed = (head, count + bytes.count)
             return true
         }
-        if !isSwallowed { try sink.write(bytes) }
+        guard !isSwallowed else { return }
+        meter?.received(bytes.count, for: repository.organization)
+        try sink.write(bytes)
     }
 
     /// Only a strong tag may go into If-Range (RFC 9110 section 13.1.5).

@@ -50,9 +50,10 @@ enum TokenExchange: Hashable {
     }
 
     private static func form(_ realm: TokenRealm, _ scope: String, _ grant: [String: String]) -> HTTPTransportRequest {
-        let fields = grant.merging(
-            ["service": realm.service, "scope": scope, "client_id": clientID, "access_type": "offline"]
+        var fields = grant.merging(
+            ["service": realm.service, "client_id": clientID, "access_type": "offline"]
         ) { $1 }
+        if !scope.isEmpty { fields["scope"] = scope }
         let text = fields.sorted { $0.key < $1.key }
             .map { "\($0.key)=\(TokenRealm.encoded($0.value))" }.joined(separator: "&")
         var request = HTTPTransportRequest(method: .post, url: realm.address, body: .bytes(Array(text.utf8)))

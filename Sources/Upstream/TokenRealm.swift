@@ -47,7 +47,8 @@ struct TokenRealm: Hashable, Sendable {
 
     /// Where to ask for a token by GET. Scope is built by us: some registries leave it out of the challenge.
     func url(scope: String, wantsRefreshToken: Bool = false) -> String {
-        var items = ["service=\(Self.encoded(service))", "scope=\(Self.encoded(scope))"]
+        var items = ["service=\(Self.encoded(service))"]
+        if !scope.isEmpty { items.append("scope=\(Self.encoded(scope))") }
         if wantsRefreshToken { items += ["offline_token=true", "client_id=entrepot"] }
         return address + (address.contains("?") ? "&" : "?") + items.joined(separator: "&")
     }

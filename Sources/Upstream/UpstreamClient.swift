@@ -2,7 +2,7 @@
 
 package import HTTPTransport
 import HTTPTypes
-import Models
+package import Models
 package import OCI
 
 /// Asks upstream registries for manifests and blobs. Used by the fetcher alone.
@@ -31,6 +31,7 @@ package struct UpstreamClient: Sendable {
     private let deadlines: Deadlines
     private let authorizer: UpstreamAuthorizer
     private let governor: any UpstreamGovernor
+    private let meter: (any UpstreamMeter)?
 
     /// - Parameters:
     ///   - api: for manifests and tokens, which must not wait behind blobs
@@ -40,6 +41,7 @@ package struct UpstreamClient: Sendable {
         blobTransports: [HTTPTransport],
         governor: any UpstreamGovernor,
         credentials: any CredentialSource,
+        meter: (any UpstreamMeter)? = nil,
         deadlines: Deadlines = .init()
     ) {
         precondition(!blobTransports.isEmpty, "blobs need a transport")
@@ -47,6 +49,7 @@ package struct UpstreamClient: Sendable {
         self.blobTransports = blobTransports
         self.deadlines = deadlines
         self.governor = governor
+        self.meter = meter
         self.authorizer = UpstreamAuthorizer(transport: api, credentials: credentials, deadlines: deadlines)
     }
 
@@ -108,7 +111,9 @@ package struct UpstreamClient: Sendable {
             throw FetchFailure.status(response.head, asking: repository, for: what)
         }
         do {
-            return (response.head, try await response.collect(upTo: limit))
+            let bytes = try await response.collect(upTo: limit)
+            meter?.received(bytes.count, for: repository.organization)
+            return (response.head, bytes)
         } catch let error as HTTPTransportError {
             let failure = FetchFailure.transport(error, asking: repository, for: what)
             await governor.failed(repository.address.baseURL, failure, isProbe: false)
@@ -130,6 +135,50 @@ package struct UpstreamClient: Sendable {
         if FetchFailure.isOutage(head.status) { throw FetchFailure.status(head, asking: baseURL, for: "/v2/") }
     }
 
+    /// Asks whether a registry lets these credentials in, whatever was obtained or is known of it otherwise.
+    /// - Throws: ``FetchFailure``: `denied` for credentials that it doesn't take
+    package func check(
+        _ address: UpstreamAddress,
+        organization: OrganizationID,
+        realmHosts: [String],
+        credentials: UpstreamCredentials?
+    ) async throws -> UpstreamChecked {
+        let repository = try UpstreamRepository(loginTo: address, as: organization, realmHosts: realmHosts)
+        let fresh = UpstreamClient(
+            api: api,
+            blobTransports: blobTransports,
+            governor: NoGovernor(),
+            credentials: FixedCredentials(credentials: credentials),
+            deadlines: deadlines
+        )
+        var request = HTTPTransportRequest(url: address.baseURL + "/v2/")
+        deadlines.apply(to: &request, isSmall: true)
+        // Without credentials a challenge is as good an answer as any.
+        let head =
+            if credentials == nil {
+                try await fresh.plain(request, in: repository)
+            } else {
+                try await fresh.follow(request, in: repository, for: "/v2/") { request in
+                    let head = try await api.send(request).head
+                    return (head, head)
+                }
+            }
+        switch head.status {
+        case 200: return .valid
+        case 401 where credentials == nil: return .anonymous
+        default: throw FetchFailure.status(head, asking: address.baseURL, for: "/v2/")
+        }
+    }
+
+    private func plain(
+        _ request: HTTPTransportRequest,
+        in repository: UpstreamRepository
+    ) async throws -> HTTPTransportHead {
+        do { return try await api.send(request).head } catch let error as HTTPTransportError {
+            throw FetchFailure.transport(error, asking: repository.address.baseURL, for: "/v2/")
+        }
+    }
+
     /// Streams a blob, from an offset if given, into the sink; returns after the last byte.
     /// - Throws: ``FetchFailure``, or whatever the sink throws.
     package func blob(
@@ -140,7 +189,7 @@ package struct UpstreamClient: Sendable {
     ) async throws {
         let transport = blobTransport(for: digest)
         let request = blobRequest(repository.blobURL(digest), from: start)
-        let gate = BlobGate(what: "blob \(digest)", repository: repository, start: start, sink: sink)
+        let gate = BlobGate(what: "blob \(digest)", repository: repository, start: start, sink: sink, meter: meter)
         let head = try await follow(request, in: repository, for: "blob \(digest)") { request in
             do {
                 let head = try await transport.receive(request, into: gate)
@@ -179,7 +228,7 @@ package struct UpstreamClient: Sendable {
         }
         var hops = 0
         while true {
-            let gate = BlobGate(what: what, repository: repository, start: start, sink: sink)
+            let gate = BlobGate(what: what, repository: repository, start: start, sink: sink, meter: meter)
             let head: HTTPTransportHead
             do {
                 head = try await blobTransport(for: digest).receive(blobRequest(address, from: start), into: gate)
@@ -249,6 +298,7 @@ package struct UpstreamClient: Sendable {
             let isRegistry = Redirect.isSameOrigin(request.url, original.url)
             let (response, head): (Response, HTTPTransportHead)
             if isRegistry { try await governor.admit(baseURL) }
+            meter?.asked(for: repository.organization)
             do {
                 (response, head) = try await send(request)
             } catch let error as HTTPTransportError {
@@ -297,4 +347,17 @@ package struct UpstreamManifest: Sendable {
     package let contentType: MediaType?
     /// What upstream says the digest is: a claim.
     package let claimedDigest: Digest?
+}
+
+/// What one check asks says nothing of the upstream's health.
+private struct NoGovernor: UpstreamGovernor {
+    func admit(_ baseURL: String) async throws {}
+    func answered(_ baseURL: String, _ limit: RateLimit?) async {}
+    func failed(_ baseURL: String, _ failure: FetchFailure, isProbe: Bool) async {}
+}
+
+private struct FixedCredentials: CredentialSource {
+    let credentials: UpstreamCredentials?
+
+    func credentials(for organization: OrganizationID) async throws -> UpstreamCredentials? { credentials }
 }

@@ -13,6 +13,8 @@ package struct UpstreamRepository: Hashable, Sendable, CustomStringConvertible {
     package let realmHosts: [String]
     /// Generation of the organization's configuration: what an older one obtained isn't used for it.
     package let generation: Int64
+    /// What is wanted of it, in the words of the token protocol; empty for no more than being let in.
+    let scope: String
 
     package init(
         address: UpstreamAddress,
@@ -26,12 +28,20 @@ package struct UpstreamRepository: Hashable, Sendable, CustomStringConvertible {
         self.name = name
         self.organization = organization
         self.generation = generation
+        scope = "repository:\(name):pull"
+    }
+
+    /// The registry as a whole, to log in to and no more.
+    init(loginTo address: UpstreamAddress, as organization: OrganizationID, realmHosts: [String]) throws(OCIError) {
+        self.address = address
+        self.realmHosts = realmHosts
+        name = try RepositoryName("login")
+        self.organization = organization
+        generation = 0
+        scope = ""
     }
 
     package var description: String { "\(address.registry)/\(name)" }
-
-    /// What pulling from it takes, in the words of the token protocol.
-    var scope: String { "repository:\(name):pull" }
 
     func manifestURL(_ reference: Reference) -> String {
         "\(address.baseURL)/v2/\(name)/manifests/\(reference)"

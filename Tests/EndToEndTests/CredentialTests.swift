@@ -24,12 +24,8 @@ import Testing
     private static func setCredentials(_ deployment: Deployment, _ folder: TemporaryDirectory) async throws {
         let file = folder.path + "/password"
         try Data((password + "\n").utf8).write(to: URL(filePath: file))
-        let output = try await run(
-            Executables.path("entrepot"),
-            [
-                "proxy", "credentials", "up", "--username", username, "--password-file", file, "--postgres",
-                deployment.database,
-            ]
+        let output = try await deployment.entrepot(
+            ["proxy", "credentials", "up", "--username", username, "--password-file", file]
         )
         #expect(output == "credentials sealed")
         try await deployment.heard()
@@ -161,28 +157,20 @@ import Testing
 
     @Test("wrong arguments end with status 2 and say why")
     func arguments() async throws {
-        let entrepot = try Executables.path("entrepot")
         try await Deployment.with(["up=http://127.0.0.1:9"], fetchers: 0) { deployment in
-            for (arguments, complaint) in [
-                (["up"], "--username"), (["nobody", "--clear"], "\"nobody\" is no organization"),
-                (["up", "--username", "a:b", "--password-file", "/dev/null"], "user name"),
-                (["up", "--username", "a", "--password-file", "/nowhere"], "/nowhere"),
-            ] {
-                let process = try TestProcess(
-                    entrepot,
-                    ["proxy", "credentials"] + arguments + ["--postgres", deployment.database]
-                )
-                #expect(try await process.exitStatus() == 2, "\(arguments)")
+            for (arguments, status, complaint) in [
+                (["up"], 2, "--username"), (["nobody", "--clear"], 3, "there is no such organization"),
+                (["up", "--username", "a:b", "--password-file", "/etc/hostname"], 2, "user name"),
+                (["up", "--username", "a", "--password-file", "/nowhere"], 2, "/nowhere"),
+            ] as [([String], Int32, String)] {
+                let process = try await deployment.startEntrepot(["proxy", "credentials"] + arguments)
+                #expect(try await process.exitStatus() == status, "\(arguments)")
                 #expect(process.lines.contains { $0.contains(complaint) }, "\(arguments): \(process.lines)")
             }
-            let early = try TestProcess(
-                entrepot,
-                [
-                    "proxy", "credentials", "up", "--username", "a", "--password-file", "/etc/hostname", "--postgres",
-                    deployment.database,
-                ]
+            let early = try await deployment.startEntrepot(
+                ["proxy", "credentials", "up", "--username", "a", "--password-file", "/etc/hostname"]
             )
-            #expect(try await early.exitStatus() == 1)
+            #expect(try await early.exitStatus() == 2)
             #expect(early.lines.contains { $0.contains("no fetcher has a key yet") })
         }
     }

@@ -119,7 +119,7 @@ import Testing
                     entrepot,
                     ["upstream", "limit", upstream.url, "--connections", "3", "--requests-per-second", "50"] + database
                 )
-                let text = try await run(entrepot, ["status"] + database)
+                let text = try await deployment.entrepot(["status"])
                 for expected in [upstream.url, "closed", "3 connections, 50.0/s", "manifests", "INCOMPLETE"] {
                     #expect(text.contains(expected), "\(expected):\n\(text)")
                 }
@@ -130,7 +130,7 @@ import Testing
                     struct Organization: Decodable { let name: String, tags: Int, incomplete_images: Int }
                     let upstreams: [Upstream], organizations: [Organization]
                 }
-                let json = try await run(entrepot, ["status", "--json"] + database)
+                let json = try await deployment.entrepot(["status", "--json"])
                 let report = try JSONDecoder().decode(Report.self, from: Data(json.utf8))
                 #expect(report.upstreams.map(\.rate_limit_remaining) == [7])
                 #expect(report.upstreams.map(\.maximum_connections) == [3])
@@ -138,8 +138,8 @@ import Testing
                 let bad = try TestProcess(entrepot, ["upstream", "limit", "quay.io", "--connections", "0"] + database)
                 #expect(try await bad.exitStatus() == 2)
                 let nobody = try TestProcess(entrepot, ["status", "--data", deployment.storage.path])
-                #expect(try await nobody.exitStatus() == 1)
-                #expect(nobody.lines.contains { $0.contains("no `entrepot up` is running") }, "\(nobody.lines)")
+                #expect(try await nobody.exitStatus() == 2)
+                #expect(nobody.lines.contains { $0.contains("no `entrepot up` has run over") }, "\(nobody.lines)")
             }
         }
     }

@@ -27,7 +27,7 @@ import Testing
     private static let path = "/v2/up/a/b/manifests/t"
 
     private static func logs(_ words: [String], _ deployment: Deployment) async throws -> String {
-        try await run(try Executables.path("entrepot"), ["logs"] + words + ["--postgres", deployment.database])
+        try await deployment.entrepot(["logs"] + words)
     }
 
     private static func lines(_ words: [String], _ deployment: Deployment) async throws -> [Line] {
@@ -67,15 +67,12 @@ import Testing
 
                 #expect(try await Self.lines(["up", "--outcome", "hit"], deployment).count == 1)
                 #expect(try await Self.lines(["--kind", "pull_repo_failed"], deployment).count == 1)
-                #expect(try await Self.lines(["--limit", "2"], deployment).map(\.outcome) == ["stale", "error"])
+                #expect(try await Self.lines(["up", "--limit", "2"], deployment).map(\.outcome) == ["stale", "error"])
                 #expect(try await Self.lines(["--since", "2999-01-01T00:00:00Z"], deployment).isEmpty)
                 let csv = try await Self.logs(["up", "--csv"], deployment).split(separator: "\n")
                 #expect(csv.count == 6 && csv[0].hasPrefix("at,kind,organization"))
                 #expect(try await Self.logs(["up"], deployment).contains("up/a/b:absent"))
-                let wrong = try TestProcess(
-                    Executables.path("entrepot"),
-                    ["logs", "--outcome", "x", "--postgres", deployment.database]
-                )
+                let wrong = try await deployment.startEntrepot(["logs", "--outcome", "x"])
                 #expect(try await wrong.exitStatus() == 2)
             }
         }
@@ -144,14 +141,16 @@ import Testing
     @Test("failed logins and changes are in the log, passwords aren't")
     func events() async throws {
         try await Deployment.with(["up=http://127.0.0.1:9"]) { deployment in
-            let entrepot = try Executables.path("entrepot")
-            let database = ["--postgres", deployment.database]
-            try await run(entrepot, ["org", "access", "up", "private"] + database)
-            let robot = try await run(entrepot, ["robot", "token", "up", "ci"] + database)
+            try await deployment.entrepot(["org", "access", "up", "private"])
+            let robot = try await deployment.entrepot(["robot", "token", "up", "ci"])
             let basic = "Basic " + Data("up+ci:not the token".utf8).base64EncodedString()
             #expect(try await deployment.registry.get("/v2/auth", [.authorization: basic]).status == 401)
             let lines = try await Self.lines([], deployment)
-            #expect(lines.map(\.kind) == ["login_failure", "create_robot_token", "org_change_visibility"])
+            #expect(
+                lines.map(\.kind) == [
+                    "login_failure", "create_robot", "org_change_visibility", "create_app_specific_token",
+                ]
+            )
             #expect(lines[0].metadata == ["account": "up+ci"] && lines[0].address == "127.0.0.1")
             let dump = try await deployment.dump()
             #expect(!dump.contains("not the token"))

@@ -23,14 +23,7 @@ import Testing
         let robotTokenID: String
 
         func entrepot(_ words: [String], input: String? = nil) async throws -> [String] {
-            let file = deployment.storage.path + "/input-\(UUID().uuidString)"
-            var words = words
-            if let input {
-                try input.write(toFile: file, atomically: true, encoding: .utf8)
-                words += ["--password-file", file]
-            }
-            let text = try await run(try Executables.path("entrepot"), words + ["--postgres", deployment.database])
-            return text.split(separator: "\n").map(String.init)
+            try await deployment.entrepot(words, password: input).split(separator: "\n").map(String.init)
         }
 
         /// A token of the endpoint.

@@ -36,13 +36,7 @@ import Testing
         }
 
         func entrepot(_ words: [String], password: String? = nil) async throws {
-            var words = words + ["--postgres", deployment.database]
-            if let password {
-                let file = deployment.storage.path + "/password"
-                try password.write(toFile: file, atomically: true, encoding: .utf8)
-                words += ["--password-file", file]
-            }
-            try await run(try Executables.path("entrepot"), words)
+            try await deployment.entrepot(words, password: password)
         }
     }
 
@@ -61,7 +55,7 @@ import Testing
                 )
                 for (name, role) in [("adam", "admin"), ("mia", "member"), ("rea", "reader"), ("otto", "none")] {
                     try await scene.entrepot(["user", "add", name], password: password)
-                    try await scene.entrepot(["org", "member", "team", name, role])
+                    if role != "none" { try await scene.entrepot(["org", "member", "team", name, role]) }
                 }
                 try await body(scene)
             }

@@ -28,8 +28,7 @@ import Testing
     }
 
     private static func state(_ image: String, _ deployment: Deployment) async throws -> [String] {
-        let words = ["status", image, "--postgres", deployment.database]
-        let process = try TestProcess(Executables.path("entrepot"), words)
+        let process = try await deployment.startEntrepot(["status", image])
         _ = try await process.exitStatus()
         return process.lines
     }

@@ -123,7 +123,13 @@ struct FrontendBench {
     }
 
     func reply(_ source: BlobBody.Source, _ parts: [BlobBody.Part]) -> Reply {
-        let body = BlobBody(source: source, parts: parts, deadline: .seconds(60), canSendFiles: false)
+        let body = BlobBody(
+            source: source,
+            parts: parts,
+            organization: OrganizationID(rawValue: 1),
+            deadline: .seconds(60),
+            canSendFiles: false
+        )
         return Reply(status: 200, body: .blob(body))
     }
 }

@@ -27,7 +27,9 @@ struct ModuleGraphTests {
         // services
         "Frontend": ["Accounts", "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Fetcher": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream"],
-        "Management": ["Accounts", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Sealing"],
+        "Management": [
+            "Accounts", "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing",
+        ],
         "Operations": ["Jobs", "Metadata", "Models", "OCI", "Postgres"],
         "Supervision": [],
         // executables

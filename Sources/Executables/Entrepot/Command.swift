@@ -23,6 +23,9 @@ enum Command {
             throw ExitCode(2)
         } catch let code as ExitCode {
             throw code  // the command has said what there is to say
+        } catch let failure as APIFailure {
+            Console.complain(failure.description)
+            throw failure.exitCode
         } catch {
             Console.complain("\(error)")
             throw ExitCode(1)
@@ -54,6 +57,11 @@ enum Console {
         let up = count > 0 ? "\u{1B}[\(count)A\r\u{1B}[J" : ""
         guard !up.isEmpty || !lines.isEmpty else { return }
         output.withLock { write(up + lines.joined(separator: "\n"), to: $0, end: lines.isEmpty ? "" : "\n") }
+    }
+
+    static func write(bytes: [UInt8]) {
+        // Nobody reads any more: there is nobody to tell.
+        output.withLock { try? $0.write(contentsOf: Data(bytes)) }
     }
 
     static func complain(_ line: String) {

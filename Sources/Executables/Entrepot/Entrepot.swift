@@ -10,9 +10,10 @@ struct Entrepot: AsyncParsableCommand {
         commandName: "entrepot",
         abstract: "A pull-through cache for container registries.",
         subcommands: [
-            Up.self, StatusCommand.self, WarmCommand.self, ProxyCommand.self, OrganizationCommand.self,
-            UserCommand.self, RobotCommand.self, LogsCommand.self, UpstreamCommand.self, KeyCommand.self,
-            Migrate.self,
+            Up.self, StatusCommand.self, WarmCommand.self, OrganizationCommand.self, ProxyCommand.self,
+            QuotaCommand.self, RepositoryCommand.self, TagCommand.self, LogsCommand.self, UserCommand.self,
+            RobotCommand.self, TokenCommand.self, LoginCommand.self, LogoutCommand.self, DoctorCommand.self,
+            UpstreamCommand.self, KeyCommand.self, Migrate.self,
         ]
     )
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Frontend
+import Management
 import OCI
 import PullThrough
 import ServiceRuntime
@@ -61,6 +62,7 @@ struct FrontendSettings {
     let databaseConnections: Int
     let blobDirectory: String
     var frontend = FrontendService.Configuration()
+    var management = ManagementAPI.Configuration()
 
     /// Throws a settings error that names the key.
     init(_ settings: SettingsReader) throws {
@@ -81,6 +83,9 @@ struct FrontendSettings {
             throw settings.invalid(Self.urlScheme, scheme, "expected http or https")
         }
         frontend.urlScheme = scheme
+        management.server = hostname.isEmpty ? nil : "\(scheme)://\(hostname)"
+        management.hasQuotas = try settings.bool(SharedSettings.quotaManagement)
+        management.timeMachine = try settings.duration(SharedSettings.tagExpiration)
         frontend.isProxying = try settings.bool(SharedSettings.proxyCache)
         frontend.log.isStrict = try !settings.bool(Self.relaxedLogging)
         frontend.log.retention = try settings.duration(Self.logRetention)

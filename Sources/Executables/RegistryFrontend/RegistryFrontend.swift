@@ -24,19 +24,23 @@ struct RegistryFrontend {
             try await runtime.waitForSchema(client)
             let hub = ChangeHub(postgres, logger: runtime.logger)
             let authenticator = Authenticator(client: client, logger: runtime.logger)
+            let storage = try FileBlobStorage(root: settings.blobDirectory)
             let api = ManagementAPI(
+                settings.management,
                 client: client,
                 authenticator: authenticator,
                 notifier: JobNotifier(client: client, logger: runtime.logger),
+                hub: hub,
+                space: storage.space,
                 logger: runtime.logger
             )
             let frontend = FrontendService(
                 settings.frontend,
                 client: client,
-                storage: try FileBlobStorage(root: settings.blobDirectory),
+                storage: storage,
                 hub: hub,
                 authenticator: authenticator,
-                other: FrontendService.OtherPaths(prefix: ManagementAPI.prefix) { request, channel in
+                other: FrontendService.OtherPaths(prefixes: ManagementAPI.prefixes, run: api.run) { request, channel in
                     try await api.respond(to: request, on: channel)
                 },
                 logger: runtime.logger

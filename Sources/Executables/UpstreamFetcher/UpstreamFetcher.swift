@@ -29,6 +29,7 @@ struct UpstreamFetcher {
             defer { for transport in transports { transport.shutdown() } }
             let governor = SharedGovernor(client: client, hub: hub, logger: runtime.logger)
             let vault = CredentialVault(keys: settings.privateKeys, client: client, logger: runtime.logger)
+            let traffic = TrafficCounter(client: client, logger: runtime.logger)
             let fetcher = FetcherService(
                 settings.fetcher,
                 worker: "\(ProcessInfo.processInfo.hostName):\(ProcessInfo.processInfo.processIdentifier)",
@@ -39,13 +40,15 @@ struct UpstreamFetcher {
                     blobTransports: Array(transports.dropFirst()),
                     governor: governor,
                     credentials: vault,
+                    meter: traffic,
                     deadlines: settings.deadlines
                 ),
                 governor: governor,
+                vault: vault,
                 hub: hub,
                 logger: runtime.logger
             )
-            try await runtime.run([client, hub, vault, fetcher], healthChecks: [.database(client)])
+            try await runtime.run([client, hub, traffic, vault, fetcher], healthChecks: [.database(client)])
         }
     }
 }

@@ -72,7 +72,7 @@ package struct SettingsReader: Sendable {
         let found = try find(key)
         let units: [(String, Duration)] = [
             ("ms", .milliseconds(1)), ("s", .seconds(1)), ("m", .seconds(60)), ("h", .seconds(3_600)),
-            ("d", .seconds(86_400)), ("", .seconds(1)),
+            ("d", .seconds(86_400)), ("w", .seconds(604_800)), ("", .seconds(1)),
         ]
         for (suffix, unit) in units where found.value.hasSuffix(suffix) {
             if let count = Int32(found.value.dropLast(suffix.count)), count >= 0 { return unit * Int(count) }

@@ -27,6 +27,11 @@ package struct CredentialVault: CredentialSource, Service {
 
     package func credentials(for organization: OrganizationID) async throws -> UpstreamCredentials? {
         guard let sealed = try await store.find(organization, on: client) else { return nil }
+        return try open(sealed, for: organization)
+    }
+
+    /// Throws ``FetchFailure`` for what no key of this fetcher opens.
+    func open(_ sealed: SealedCredentials, for organization: OrganizationID) throws -> UpstreamCredentials {
         do {
             return try opener.open(sealed, for: organization)
         } catch {

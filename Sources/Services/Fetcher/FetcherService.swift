@@ -49,6 +49,7 @@ package struct FetcherService: Service {
         storage: any BlobStorage,
         upstream: UpstreamClient,
         governor: any UpstreamGovernor,
+        vault: CredentialVault,
         hub: ChangeHub,
         logger: Logger
     ) {
@@ -62,6 +63,7 @@ package struct FetcherService: Service {
             logger: logger
         )
         let lists = ListFetchHandler(client: client, upstream: upstream, notifier: notifier, logger: logger)
+        let checks = UpstreamCheckHandler(upstream: upstream, vault: vault, notifier: notifier, logger: logger)
         let blobs = BlobFetchHandler(
             client: client,
             storage: storage,
@@ -71,7 +73,7 @@ package struct FetcherService: Service {
             logger: logger
         )
         let queues: [(name: JobQueueName, slots: Int, handlers: [any JobHandler])] = [
-            (.manifests, configuration.manifestSlots, [manifests, lists]),
+            (.manifests, configuration.manifestSlots, [manifests, lists, checks]),
             (.blobs, configuration.blobSlots, [blobs]),
             (.fills, configuration.fillSlots, [manifests, blobs]),
         ]

@@ -7,6 +7,7 @@ import Models
 import NIOCore
 import OCI
 import PullThrough
+import Synchronization
 
 /// The bytes of a blob that one response sends: stored ones, or ones that are still arriving.
 struct BlobBody: Sendable {
@@ -23,13 +24,16 @@ struct BlobBody: Sendable {
 
     let source: Source
     let parts: [Part]
+    /// Whose repository it is served from.
+    let organization: OrganizationID
     let deadline: Duration
     /// The connection is plain HTTP/1: nothing has to touch the bytes on their way.
     let canSendFiles: Bool
+    let sent = SentBytes()
 
     @concurrent
     func write(to writer: inout any ResponseBodyWriter, on channel: any Channel) async throws {
-        var sender = RegionSender(channel: channel, deadline: deadline, canSendFiles: canSendFiles)
+        var sender = RegionSender(channel: channel, deadline: deadline, canSendFiles: canSendFiles, sent: sent)
         defer { sender.close() }
         switch source {
         case .stored(let reader):
@@ -75,6 +79,15 @@ struct BlobBody: Sendable {
     }
 }
 
+/// Counts bytes of a blob that went to a client; a client that leaves early has got some of them.
+final class SentBytes: Sendable {
+    private let count = Atomic<Int64>(0)
+
+    var bytes: Int64 { count.load(ordering: .relaxed) }
+
+    func add(_ bytes: Int64) { count.add(bytes, ordering: .relaxed) }
+}
+
 /// Sends parts of files: by `sendfile` where channel and storage can, else by copying.
 struct RegionSender {
     /// Bytes per call: large enough to be cheap, small enough that a client that stops reading is noticed.
@@ -84,12 +97,14 @@ struct RegionSender {
     private let channel: any Channel
     private let deadline: Duration
     private let canSendFiles: Bool
+    private let sent: SentBytes
     private var open: (reader: any BlobReader, handle: NIOFileHandle)?
 
-    init(channel: any Channel, deadline: Duration, canSendFiles: Bool) {
+    init(channel: any Channel, deadline: Duration, canSendFiles: Bool, sent: SentBytes) {
         self.channel = channel
         self.deadline = deadline
         self.canSendFiles = canSendFiles
+        self.sent = sent
     }
 
     @concurrent
@@ -110,6 +125,7 @@ struct RegionSender {
             let timer = channel.eventLoop.scheduleTask(in: TimeAmount(deadline)) { channel.close(promise: nil) }
             defer { timer.cancel() }
             try await channel.triggerUserOutboundEvent(SendFileRegion(region: region)).get()
+            sent.add(end - offset)
             offset = end
         }
     }
@@ -146,6 +162,7 @@ struct RegionSender {
             }
             guard read == count else { throw FetchFailure(.cache, "a stored blob ends before its size") }
             try await writer.write(buffer)
+            sent.add(Int64(count))
             offset += Int64(count)
         }
     }

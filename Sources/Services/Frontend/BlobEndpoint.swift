@@ -74,6 +74,7 @@ struct BlobEndpoint: Sendable {
         let body = BlobBody(
             source: try await open(found),
             parts: parts,
+            organization: place.organization.id,
             deadline: sendDeadline,
             canSendFiles: canSendFiles
         )

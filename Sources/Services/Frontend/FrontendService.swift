@@ -39,14 +39,18 @@ package struct FrontendService: Service {
 
     /// What another service answers at the same port.
     package struct OtherPaths: Sendable {
-        package let prefix: String
+        package let prefixes: [String]
+        /// What answering needs; runs until cancelled, which it is once the last request has been answered.
+        package let run: @Sendable () async throws -> Void
         package let respond: @Sendable (Request, any Channel) async throws -> Response
 
         package init(
-            prefix: String,
+            prefixes: [String],
+            run: @escaping @Sendable () async throws -> Void,
             respond: @escaping @Sendable (Request, any Channel) async throws -> Response
         ) {
-            self.prefix = prefix
+            self.prefixes = prefixes
+            self.run = run
             self.respond = respond
         }
     }
@@ -58,6 +62,8 @@ package struct FrontendService: Service {
     private let authenticator: Authenticator
     private let signer: TokenSigner
     private let log: PullLog
+    private let traffic: TrafficCounter
+    private let other: OtherPaths?
 
     /// - Parameter onReady: called once the port listens, with its number
     package init(
@@ -91,7 +97,9 @@ package struct FrontendService: Service {
         )
         let upstreams = UpstreamDirectory(client: client, hub: hub)
         log = PullLog(configuration.log, client: client, logger: logger)
+        traffic = TrafficCounter(client: client, logger: logger)
         self.authenticator = authenticator
+        self.other = other
         signer = TokenSigner(client: client, logger: logger)
         let organizations = OrganizationDirectory(client: client, hub: hub, isProxying: configuration.isProxying)
         let responder = RegistryResponder(
@@ -122,6 +130,7 @@ package struct FrontendService: Service {
             ),
             lists: ListEndpoint(pull: ListPull(client: client, desk: desk, upstreams: upstreams)),
             log: log,
+            traffic: traffic,
             other: other,
             logger: logger
         )
@@ -136,6 +145,8 @@ package struct FrontendService: Service {
             group.addTask { try await authenticator.run() }
             group.addTask { try await signer.run() }
             group.addTask { try await log.run() }
+            group.addTask { try await traffic.run() }
+            if let other { group.addTask { try await other.run() } }
             try await server.run()
             group.cancelAll()
         }

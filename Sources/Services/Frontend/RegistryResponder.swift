@@ -19,6 +19,7 @@ struct RegistryResponder: Sendable {
     let blobs: BlobEndpoint
     let lists: ListEndpoint
     let log: PullLog
+    let traffic: TrafficCounter
     let other: FrontendService.OtherPaths?
     let logger: Logger
 
@@ -28,7 +29,7 @@ struct RegistryResponder: Sendable {
         _ writer: consuming ResponseWriter,
         on channel: any Channel
     ) async throws {
-        if let other, request.uri.path.hasPrefix(other.prefix) {
+        if let other, other.prefixes.contains(where: request.uri.path.hasPrefix) {
             let response = try await other.respond(request, channel)
             return try await writer.write(response: response.head, body: response.body)
         }
@@ -40,6 +41,9 @@ struct RegistryResponder: Sendable {
             try await reply.write(to: writer, on: channel, isHead: isHead)
         } catch {
             failure = error
+        }
+        if case .blob(let body) = reply.body {
+            traffic.blob(bytes: body.sent.bytes, of: body.organization)
         }
         record(request, reply, outcome, since: start, failure: failure, from: channel.remoteAddress)
         if let failure { throw failure }
@@ -152,6 +156,7 @@ struct RegistryResponder: Sendable {
             facts.duration = ContinuousClock.now - start
             entry.pull = facts
             try await log.append(entry)
+            traffic.manifest(outcome, bytes: facts.bytes, of: place.organization.id)
             return (reply, outcome)
         } catch let error as RegistryError {
             facts.status = error.status
@@ -160,6 +165,7 @@ struct RegistryResponder: Sendable {
             entry.pull = facts
             entry.metadata = ["reason": error.message]
             try await log.append(entry)
+            traffic.manifest(.error, bytes: 0, of: place.organization.id)
             throw error
         }
     }

@@ -1,41 +1,94 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Accounts
+package import Blobs
 import HTTPTypes
 import Hummingbird
 package import HummingbirdCore
 package import Jobs
 package import Logging
-import Metadata
-import Models
 package import NIOCore
 package import Postgres
+package import PullThrough
 
-/// `/api/v1`: how organizations are configured, in the model's paths and words.
+/// `/api/v1`: how organizations are configured and what they have, in the model's paths and words.
 package struct ManagementAPI: Sendable {
-    package static let prefix = "/api/"
+    package struct Configuration: Sendable {
+        /// How long ended tags can be revived where an organization says nothing of it.
+        package var timeMachine: Duration = .seconds(14 * 86_400)
+        package var hasQuotas = true
+        /// Where clients find the service; nil for wherever they came from.
+        package var server: String?
+        /// How long a caller waits for a fetcher to try a configuration out.
+        package var checkDeadline: Duration = .seconds(30)
 
-    private let responder: RouterResponder<APIContext>
-    private let logger: Logger
-
-    package init(client: PostgresClient, authenticator: Authenticator, notifier: JobNotifier, logger: Logger) {
-        self.logger = logger
-        let router = Router(context: APIContext.self)
-        router.add(middleware: APIErrors(logger: logger))
-        router.add(middleware: APIAuthentication(authenticator: authenticator))
-        let version = router.group("api/v1")
-        let access = OrganizationAccess(client: client, notifier: notifier)
-        OrganizationRoutes(client: client, access: access).add(to: version)
-        ProxyCacheRoutes(client: client, access: access).add(to: version)
-        responder = router.buildResponder()
+        package init() {}
     }
 
-    /// Answers a request whose path begins with ``prefix``.
+    package static let prefixes = ["/api/", documentPath]
+    private static let documentPath = "/openapi.json"
+
+    private let router: APIRouter
+    private let desk: FetchDesk
+    private let logger: Logger
+
+    /// - Parameter space: asks the blob storage for its room
+    package init(
+        _ configuration: Configuration,
+        client: PostgresClient,
+        authenticator: Authenticator,
+        notifier: JobNotifier,
+        hub: ChangeHub,
+        space: @escaping @Sendable () throws -> StorageSpace,
+        logger: Logger
+    ) {
+        self.logger = logger
+        desk = FetchDesk(
+            client: client,
+            notifier: notifier,
+            hub: hub,
+            deadline: configuration.checkDeadline,
+            logger: logger
+        )
+        let access = OrganizationAccess(client: client, notifier: notifier)
+        let operations: [[Operation]] = [
+            OrganizationRoutes(client: client, access: access, settings: configuration).operations,
+            ProxyCacheRoutes(client: client, access: access, desk: desk).operations,
+            MemberRoutes(client: client, access: access, notifier: notifier).operations,
+            RobotRoutes(client: client, access: access, notifier: notifier).operations,
+            QuotaRoutes(client: client, access: access, isEnabled: configuration.hasQuotas).operations,
+            RepositoryRoutes(client: client, access: access).operations,
+            TagRoutes(client: client, access: access, timeMachine: configuration.timeMachine).operations,
+            ManifestRoutes(client: client).operations,
+            LogRoutes(client: client).operations,
+            StatisticsRoutes(client: client).operations,
+            DoctorRoutes(client: client, desk: desk, space: space).operations,
+            UserRoutes(client: client, access: access, authenticator: authenticator, notifier: notifier).operations,
+            TokenRoutes(client: client, access: access, notifier: notifier).operations,
+        ]
+        let all = operations.flatMap(\.self)
+        router = APIRouter(
+            all + [DiscoveryRoutes.operation(all, server: configuration.server)],
+            access: access,
+            authenticator: authenticator,
+            logger: logger
+        )
+    }
+
+    /// Runs until cancelled. Answers that wait for a fetcher need it.
+    package func run() async throws { try await desk.run() }
+
+    /// Answers a request whose path begins with one of ``prefixes``.
     package func respond(to request: Request, on channel: any Channel) async throws -> Response {
         let start = ContinuousClock.now
+        var request = request
+        if request.uri.path == Self.documentPath {
+            var head = request.head
+            head.path = "/api/v1/discovery"
+            request = Request(head: head, body: request.body)
+        }
         let source = APISource(logger: logger, address: channel.remoteAddress?.ipAddress ?? "unknown")
-        let context = APIContext(source: source)
-        let response = try await responder.respond(to: request, context: context)
+        let response = try await router.respond(to: request, context: APIContext(source: source))
         logger.info(
             "served",
             metadata: [
@@ -44,35 +97,5 @@ package struct ManagementAPI: Sendable {
             ]
         )
         return response
-    }
-}
-
-/// Makes every failure an answer in the API's form.
-struct APIErrors: RouterMiddleware {
-    let logger: Logger
-
-    @concurrent
-    func handle(
-        _ request: Request,
-        context: APIContext,
-        next: @concurrent (Request, APIContext) async throws -> Response
-    ) async throws -> Response {
-        let error: APIError
-        do { return try await next(request, context) } catch let failure as APIError {
-            error = failure
-        } catch let failure as HTTPError {
-            let type = failure.status == .notFound ? "not_found" : "invalid_request"
-            error = APIError(status: failure.status, type: type, message: failure.body ?? failure.status.reasonPhrase)
-        } catch {
-            logger.error("request failed", metadata: ["path": "\(request.uri.path)", "error": "\(error)"])
-            let failure = APIError(
-                status: .serviceUnavailable,
-                type: "internal_error",
-                message: "the request can't be answered at the moment",
-                retryAfterSeconds: 5
-            )
-            return try failure.response(from: request, context: context)
-        }
-        return try error.response(from: request, context: context)
     }
 }

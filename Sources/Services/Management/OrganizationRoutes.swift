@@ -1,47 +1,154 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
 import HTTPTypes
 import Hummingbird
 import Metadata
 import Models
+import OCI
 import Postgres
 
 /// Organizations themselves.
 struct OrganizationRoutes: Sendable {
     let client: PostgresClient
     let access: OrganizationAccess
+    let settings: ManagementAPI.Configuration
     private let store = OrganizationStore()
+    private let quotas = QuotaStore()
 
-    init(client: PostgresClient, access: OrganizationAccess) {
+    init(client: PostgresClient, access: OrganizationAccess, settings: ManagementAPI.Configuration) {
         self.client = client
         self.access = access
+        self.settings = settings
     }
 
-    func add(to router: RouterGroup<APIContext>) {
-        router.post("organization") { request, context in try await create(request, context) }
-        router.get("organization/:orgname") { request, context in try await show(context) }
-        router.put("organization/:orgname") { request, context in try await edit(request, context) }
+    var operations: [Operation] {
+        [
+            Operation(
+                .get,
+                "organization",
+                "listOrganizations",
+                "Organizations that the caller has a role in; all of them for superusers.",
+                .account,
+                query: [PageCursor.parameter, PageCursor.limit],
+                .ok([Schema.has("organizations", .list(.object(Self.listed))), PageCursor.member]),
+                list
+            ),
+            Operation(
+                .post,
+                "organization",
+                "createOrganization",
+                "Make an organization.",
+                .superuser,
+                body: [
+                    Schema.has("name", .text(2...255)),
+                    Schema.may("email", .text(), "The model's; without use here."),
+                    Schema.may("public_pull", .flag, "Whether everybody may pull; false unless it is given."),
+                ],
+                .says("Created", .created),
+                create
+            ),
+            Operation(
+                .get,
+                "organization/{orgname}",
+                "getOrganization",
+                "An organization.",
+                .organization(.reader),
+                .ok(Self.view),
+                show
+            ),
+            Operation(
+                .put,
+                "organization/{orgname}",
+                "changeOrganization",
+                "Change who may pull, and how long ended tags can be revived.",
+                .organization(.admin),
+                body: [
+                    Schema.may("public_pull", .flag), Schema.may("email", .text(), "The model's; without use here."),
+                    Schema.may("tag_expiration_s", .seconds, "The time machine, as the model calls it."),
+                    Schema.may("time_machine_s", .seconds, "The same under our name; null: as the deployment says."),
+                ],
+                .says("Updated"),
+                edit
+            ),
+            Operation(
+                .delete,
+                "organization/{orgname}",
+                "deleteOrganization",
+                "Remove an organization with its robots and repositories.",
+                .superuser,
+                .noContent,
+                delete
+            ),
+        ]
     }
 
-    private func create(_ request: Request, _ context: APIContext) async throws -> Response {
-        guard try context.caller().isSuperuser else { throw APIError.forbidden }
-        var fields = try await Fields(request)
-        guard let text = try fields.string("name") else { throw APIError.invalid("name: is needed") }
-        // The model's field, of which we have no use.
-        _ = try fields.string("email")
-        let isPublic = try fields.bool("public_pull") ?? false
-        try fields.finish()
+    private static let listed = [
+        Schema.has("name", .text()), Schema.has("public_pull", .flag), Schema.has("is_proxy", .flag),
+        Schema.has("role", .nullable(.choice(OrganizationRole.allCases.map(\.rawValue))), "The caller's."),
+        Schema.has("upstream_registry", .nullable(.text(0...1_024))),
+    ]
+
+    private struct Listed: Encodable {
+        let name: String
+        let public_pull: Bool
+        let is_proxy: Bool
+        @Nullable var role: String?
+        @Nullable var upstream_registry: String?
+    }
+
+    private struct List: Encodable {
+        let organizations: [Listed]
+        let next_page: String?
+    }
+
+    private func list(_ call: Call) async throws -> Response {
+        let account = try call.account
+        let page = try Page(call, parts: 1)
+        let visible = try await store.page(
+            after: page.after?[0] ?? "",
+            of: account.isSuperuser ? nil : account.id,
+            limit: page.limit + 1,
+            on: client
+        )
+        let (shown, next) = try page.cut(visible) { [$0.name.rawValue] }
+        return try APIReply.json(
+            List(
+                organizations: shown.map { organization in
+                    Listed(
+                        name: organization.name.rawValue,
+                        public_pull: organization.isPublic,
+                        is_proxy: organization.proxyCache != nil,
+                        role: account.roles[organization.id]?.rawValue,
+                        upstream_registry: organization.proxyCache?.upstream.plainDescription
+                    )
+                },
+                next_page: next
+            )
+        )
+    }
+
+    private func create(_ call: Call) async throws -> Response {
         let name: OrganizationName
-        do { name = try OrganizationName(text) } catch { throw APIError.invalid("name: \(error.message)") }
-        guard try await store.create(name, isPublic: isPublic, on: client),
+        do { name = try OrganizationName(call.body.text("name") ?? "") } catch {
+            throw APIError.invalid("name: \(error.message)")
+        }
+        guard try await store.create(name, isPublic: call.body.flag("public_pull") ?? false, on: client),
             let organization = try await store.find(name, on: client)
         else {
             throw APIError.invalid("A user or organization with this name already exists")
         }
-        try await access.changed(organization, .createOrganization, context)
+        try await access.changed(organization, .createOrganization, call.context)
         return try APIReply.json("Created", status: .created)
     }
+
+    private static let view = [
+        Schema.has("name", .text()), Schema.has("public_pull", .flag), Schema.has("is_admin", .flag),
+        Schema.has("is_member", .flag), Schema.has("is_proxy", .flag),
+        Schema.may("tag_expiration_s", .natural, "Of administrators only: how long ended tags can be revived."),
+        Schema.may("time_machine_s", .natural, "The same under our name."),
+        Schema.may("quotas", .list(.object(QuotaRoutes.view)), "Of members only."),
+        Schema.may("quota_report", .object(QuotaRoutes.report), "Of members only."),
+    ]
 
     private struct View: Encodable {
         let name: String
@@ -49,28 +156,61 @@ struct OrganizationRoutes: Sendable {
         let is_admin: Bool
         let is_member: Bool
         let is_proxy: Bool
+        let tag_expiration_s: Int64?
+        let time_machine_s: Int64?
+        let quotas: [QuotaRoutes.View]?
+        let quota_report: QuotaRoutes.Report?
     }
 
-    private func show(_ context: APIContext) async throws -> Response {
-        let organization = try await access.require(.reader, context)
+    private func show(_ call: Call) async throws -> Response {
+        let organization = try call.organization
+        let isMember = AccessRules.has(.member, call.context.account, in: organization)
+        let isAdmin = AccessRules.has(.admin, call.context.account, in: organization)
+        let quota = isMember ? try await quotas.find(of: organization.id, on: client) : nil
+        let timeMachine = isAdmin ? (organization.timeMachine ?? settings.timeMachine).components.seconds : nil
         return try APIReply.json(
             View(
                 name: organization.name.rawValue,
                 public_pull: organization.isPublic,
-                is_admin: AccessRules.has(.admin, context.account, in: organization),
-                is_member: AccessRules.has(.member, context.account, in: organization),
-                is_proxy: organization.proxyCache != nil
+                is_admin: isAdmin,
+                is_member: isMember,
+                is_proxy: organization.proxyCache != nil,
+                tag_expiration_s: timeMachine,
+                time_machine_s: timeMachine,
+                quotas: isMember ? quota.map { [QuotaRoutes.View($0)] } ?? [] : nil,
+                quota_report: isMember ? try await QuotaRoutes.report(quota, of: organization, on: client) : nil
             )
         )
     }
 
-    private func edit(_ request: Request, _ context: APIContext) async throws -> Response {
-        let organization = try await access.require(.admin, context)
-        var fields = try await Fields(request)
-        let isPublic = try fields.bool("public_pull")
-        try fields.finish()
-        if let isPublic { try await store.setPublic(isPublic, organization.id, on: client) }
-        try await access.changed(organization, .changeVisibility, context)
+    private func edit(_ call: Call) async throws -> Response {
+        let organization = try call.organization
+        if let isPublic = call.body.flag("public_pull") {
+            try await store.setPublic(isPublic, organization.id, on: client)
+            try await access.changed(
+                organization,
+                .changeVisibility,
+                call.context,
+                facts: ["visibility": isPublic ? "public" : "private"]
+            )
+        }
+        if call.body.has("time_machine_s") || call.body.has("tag_expiration_s") {
+            let seconds = call.body.integer("time_machine_s") ?? call.body.integer("tag_expiration_s")
+            try await store.setTimeMachine(seconds, organization.id, on: client)
+            try await access.changed(
+                organization,
+                .changeTimeMachine,
+                call.context,
+                facts: ["tag_expiration": seconds.map { "\($0)s" } ?? "default"]
+            )
+        }
         return try APIReply.json("Updated")
+    }
+
+    private func delete(_ call: Call) async throws -> Response {
+        let organization = try await access.named(call.context)
+        try await store.delete(organization.id, on: client)
+        try await access.changed(organization, .deleteOrganization, call.context)
+        return Response(status: .noContent)
     }
 }

@@ -7,6 +7,7 @@ import Metadata
 import Models
 import OCI
 import Postgres
+import PullThrough
 import Sealing
 
 /// The upstream of an organization. Paths, statuses and fields are the model's; `PUT` and the fields that its own lacks are
@@ -14,21 +15,99 @@ import Sealing
 struct ProxyCacheRoutes: Sendable {
     let client: PostgresClient
     let access: OrganizationAccess
+    let desk: FetchDesk
     private let store = ProxyCacheStore()
     private let credentials = CredentialStore()
 
-    init(client: PostgresClient, access: OrganizationAccess) {
+    init(client: PostgresClient, access: OrganizationAccess, desk: FetchDesk) {
         self.client = client
         self.access = access
+        self.desk = desk
     }
 
-    func add(to router: RouterGroup<APIContext>) {
-        let group = router.group("organization/:orgname/proxycache")
-        group.get { request, context in try await show(context) }
-        group.post { request, context in try await create(request, context) }
-        group.put { request, context in try await edit(request, context) }
-        group.delete { request, context in try await delete(context) }
+    private static let path = "organization/{orgname}/proxycache"
+
+    var operations: [Operation] {
+        [
+            Operation(
+                .get,
+                Self.path,
+                "getProxyCache",
+                "The upstream of an organization; empty texts when it has none.",
+                .organization(.member),
+                .ok(.either(.object(Self.view), .object(Self.noView))),
+                show
+            ),
+            Operation(
+                .post,
+                Self.path,
+                "createProxyCache",
+                "Give an organization its upstream.",
+                .organization(.admin),
+                body: [Schema.has("upstream_registry", .text(1...1_024), "HOST[:PORT][/NAMESPACE]")] + Self.fields,
+                .says("Created", .created),
+                create
+            ),
+            Operation(
+                .put,
+                Self.path,
+                "changeProxyCache",
+                "Change what is given; the cache stays.",
+                .organization(.admin),
+                body: [Schema.may("upstream_registry", .text(1...1_024), "HOST[:PORT][/NAMESPACE]")] + Self.fields,
+                .says("Updated"),
+                edit
+            ),
+            Operation(
+                .delete,
+                Self.path,
+                "deleteProxyCache",
+                "Take the upstream away; what is cached is still served.",
+                .organization(.admin),
+                .says("Deleted", .created),
+                delete
+            ),
+            Operation(
+                .post,
+                "organization/{orgname}/validateproxycache",
+                "validateProxyCache",
+                "Try a configuration out; what isn't given is as the organization has it, its credentials too.",
+                .organization(.admin),
+                body: [Schema.may("upstream_registry", .text(1...1_024), "HOST[:PORT][/NAMESPACE]")] + Self.fields,
+                Operation.Success(status: .accepted, schema: .choice(["Valid", "Anonymous"])),
+                validate
+            ),
+        ]
     }
+
+    private static let fields = [
+        Schema.may("upstream_registry_username", .text(0...4_096)),
+        Schema.may("upstream_registry_password", .text(0...4_096)),
+        Schema.may("expiration_s", .seconds, "Lifetime of a cached tag; 0 never ends. 86400 unless it is given."),
+        Schema.may("insecure", .flag, "Plain HTTP."),
+        Schema.may("freshness_s", .seconds, "How long a tag is served without asking upstream; 0 unless it is given."),
+        Schema.may("staleness_s", .seconds, "How long it is served while upstream fails; expiration_s unless given."),
+        Schema.may("on_upstream_delete", .choice(UpstreamDeletePolicy.allCases.map(\.rawValue))),
+        Schema.may("oversized", .choice(OversizedPolicy.allCases.map(\.rawValue))),
+        Schema.may("platforms", .list(.text(1...255)), "Images that are fetched as soon as their index is pulled."),
+        Schema.may("realm_hosts", .list(.text(1...255)), "Hosts that may issue the upstream's tokens."),
+        Schema.may("foreign_layer_hosts", .list(.text(1...255)), "Hosts that foreign layers are fetched from."),
+        Schema.may("org_name", .text(), "The model's clients send it; the path is what counts."),
+    ]
+
+    private static let view = [
+        Schema.has("upstream_registry", .text(0...1_024)), Schema.has("expiration_s", .natural),
+        Schema.has("insecure", .flag), Schema.has("freshness_s", .natural), Schema.has("staleness_s", .natural),
+        Schema.has("on_upstream_delete", .choice(UpstreamDeletePolicy.allCases.map(\.rawValue))),
+        Schema.has("oversized", .choice(OversizedPolicy.allCases.map(\.rawValue))),
+        Schema.has("platforms", .list(.text())), Schema.has("realm_hosts", .list(.text())),
+        Schema.has("foreign_layer_hosts", .list(.text())),
+        Schema.has("has_credentials", .flag, "Whether there is a login; it is never shown."),
+    ]
+    private static let noView = [
+        Schema.has("upstream_registry", .choice([""])), Schema.has("expiration_s", .choice([""])),
+        Schema.has("insecure", .choice([""])),
+    ]
 
     private struct View: Encodable {
         let upstream_registry: String
@@ -37,9 +116,11 @@ struct ProxyCacheRoutes: Sendable {
         let freshness_s: Int64
         let staleness_s: Int64
         let on_upstream_delete: String
+        let oversized: String
         let platforms: [String]
         let realm_hosts: [String]
         let foreign_layer_hosts: [String]
+        let has_credentials: Bool
     }
 
     /// What there is to say of no configuration, in the model's words.
@@ -49,8 +130,8 @@ struct ProxyCacheRoutes: Sendable {
         let insecure = ""
     }
 
-    private func show(_ context: APIContext) async throws -> Response {
-        let organization = try await access.require(.member, context)
+    private func show(_ call: Call) async throws -> Response {
+        let organization = try call.organization
         guard let config = organization.proxyCache else { return try APIReply.json(NoView()) }
         let expiration = config.expiration?.components.seconds ?? 0
         return try APIReply.json(
@@ -61,16 +142,18 @@ struct ProxyCacheRoutes: Sendable {
                 freshness_s: config.freshness.components.seconds,
                 staleness_s: config.staleness?.components.seconds ?? expiration,
                 on_upstream_delete: config.onUpstreamDelete.rawValue,
+                oversized: config.oversized.rawValue,
                 platforms: config.platforms,
                 realm_hosts: config.realmHosts,
-                foreign_layer_hosts: config.foreignLayerHosts
+                foreign_layer_hosts: config.foreignLayerHosts,
+                has_credentials: try await credentials.find(organization.id, on: client) != nil
             )
         )
     }
 
-    private func create(_ request: Request, _ context: APIContext) async throws -> Response {
-        let organization = try await access.require(.admin, context)
-        let (settings, login) = try await read(request, isNew: true)
+    private func create(_ call: Call) async throws -> Response {
+        let organization = try call.organization
+        let (settings, login) = try Self.read(call.body, current: nil)
         let sealed = try await seal(login, for: organization)
         try await client.withTransaction { transaction in
             guard try await store.create(settings, of: organization.id, on: transaction) else {
@@ -78,47 +161,86 @@ struct ProxyCacheRoutes: Sendable {
             }
             if let sealed { _ = try await credentials.set(sealed, organization: organization.id, on: transaction) }
         }
-        try await access.changed(organization, .createProxyCache, context, facts: Self.facts(settings))
+        try await access.changed(organization, .createProxyCache, call.context, facts: Self.facts(settings))
         return try APIReply.json("Created", status: .created)
     }
 
-    private func edit(_ request: Request, _ context: APIContext) async throws -> Response {
-        let organization = try await access.require(.admin, context)
-        let (settings, login) = try await read(request, isNew: false, current: organization.proxyCache?.upstream)
+    private func edit(_ call: Call) async throws -> Response {
+        let organization = try call.organization
+        let (settings, login) = try Self.read(call.body, current: organization.proxyCache?.upstream)
         let sealed = try await seal(login, for: organization)
+        // The model's form sends empty texts for none: they take a login away that is there.
+        let clears = call.body.text("upstream_registry_username") == "" && login == nil
         try await client.withTransaction { transaction in
             guard try await store.update(settings, of: organization.id, on: transaction) else {
                 throw APIError.notFound("the organization has no proxy cache configuration")
             }
-            if let sealed { _ = try await credentials.set(sealed, organization: organization.id, on: transaction) }
+            if sealed != nil || clears {
+                _ = try await credentials.set(sealed, organization: organization.id, on: transaction)
+            }
         }
-        try await access.changed(organization, .changeProxyCache, context, facts: Self.facts(settings))
+        try await access.changed(organization, .changeProxyCache, call.context, facts: Self.facts(settings))
         return try APIReply.json("Updated")
     }
 
-    private func delete(_ context: APIContext) async throws -> Response {
-        let organization = try await access.require(.admin, context)
+    private func delete(_ call: Call) async throws -> Response {
+        let organization = try call.organization
         guard try await store.delete(of: organization.id, on: client) else {
             throw APIError.notFound("the organization has no proxy cache configuration")
         }
-        try await access.changed(organization, .deleteProxyCache, context)
+        try await access.changed(organization, .deleteProxyCache, call.context)
         return try APIReply.json("Deleted", status: .created)
+    }
+
+    private func validate(_ call: Call) async throws -> Response {
+        let organization = try call.organization
+        let current = organization.proxyCache
+        let (settings, login) = try Self.read(call.body, current: current?.upstream)
+        guard let address = settings.upstream ?? current?.upstream else {
+            throw APIError.invalid("upstream_registry: is needed")
+        }
+        let isNew = address.baseURL != current?.upstream.baseURL
+        let sealed = try await seal(login, for: organization)
+        let check = UpstreamCheck(
+            of: address,
+            organization: organization.id,
+            realmHosts: settings.realmHosts ?? current?.realmHosts ?? [],
+            // Stored credentials are for the upstream that they were stored for.
+            login: sealed.map { .sealed($0) }
+                ?? (isNew || call.body.has("upstream_registry_username") ? .none : .stored)
+        )
+        do {
+            switch try await desk.fetch(check) {
+            case .valid: return try APIReply.json("Valid", status: .accepted)
+            case .anonymous: return try APIReply.json("Anonymous", status: .accepted)
+            }
+        } catch let failure as FetchFailure {
+            throw Self.refusal(failure)
+        }
+    }
+
+    /// The model's sentences, which scripts look for, and the cause behind them.
+    private static func refusal(_ failure: FetchFailure) -> APIError {
+        switch failure.cause {
+        case .denied:
+            .invalid(
+                "Failed login to remote registry. Please verify entered details and try again. (\(failure.message))"
+            )
+        case .refusedAddress: .invalid("The provided registry URL is not allowed: \(failure.message)")
+        default: .invalid("Failed to validate Proxy cache configuration: \(failure.message)")
+        }
     }
 
     // MARK: - Reading
 
-    private func read(
-        _ request: Request,
-        isNew: Bool,
-        current: UpstreamAddress? = nil
-    ) async throws -> (ProxyCacheSettings, UpstreamCredentials?) {
-        var fields = try await Fields(request)
+    private static func read(
+        _ fields: Fields,
+        current: UpstreamAddress?
+    ) throws -> (ProxyCacheSettings, UpstreamCredentials?) {
         var settings = ProxyCacheSettings()
-        let registry = try fields.string("upstream_registry")
-        let insecure = try fields.bool("insecure")
-        guard registry != nil || !isNew else { throw APIError.invalid("upstream_registry: is needed") }
-        if registry != nil || insecure != nil {
-            let text = registry ?? current?.plainDescription ?? ""
+        let registry = fields.text("upstream_registry")
+        let insecure = fields.flag("insecure")
+        if let text = registry ?? (insecure != nil ? current?.plainDescription : nil) {
             let address: UpstreamAddress
             do { address = try UpstreamAddress(parsing: text) } catch {
                 throw APIError.invalid("upstream_registry: \(error.message)")
@@ -126,35 +248,32 @@ struct ProxyCacheRoutes: Sendable {
             settings.upstream = UpstreamAddress(
                 registry: address.registry,
                 namespace: address.namespace,
-                isInsecure: insecure ?? (address.isInsecure || (registry == nil && current?.isInsecure == true))
+                isInsecure: insecure ?? address.isInsecure
             )
         }
-        settings.expirationSeconds = try fields.seconds("expiration_s")
-        settings.freshnessSeconds = try fields.seconds("freshness_s")
-        if fields.has("staleness_s") { settings.stalenessSeconds = .some(try fields.seconds("staleness_s")) }
-        if let text = try fields.string("on_upstream_delete") {
-            guard let policy = UpstreamDeletePolicy(rawValue: text) else {
-                throw APIError.invalid("on_upstream_delete: expected serve or hide")
-            }
-            settings.onUpstreamDelete = policy
-        }
-        settings.platforms = try fields.strings("platforms")?.map { text in
+        settings.expirationSeconds = fields.integer("expiration_s")
+        settings.freshnessSeconds = fields.integer("freshness_s")
+        if fields.has("staleness_s") { settings.stalenessSeconds = .some(fields.integer("staleness_s")) }
+        settings.onUpstreamDelete = fields.text("on_upstream_delete").flatMap(UpstreamDeletePolicy.init)
+        settings.oversized = fields.text("oversized").flatMap(OversizedPolicy.init)
+        settings.platforms = try fields.texts("platforms")?.map { text in
             do throws(OCIError) {
                 return try Platform(text)
             } catch {
                 throw APIError.invalid("platforms: \(error.message)")
             }
         }
-        settings.realmHosts = try Self.hosts("realm_hosts", &fields)
-        settings.foreignLayerHosts = try Self.hosts("foreign_layer_hosts", &fields)
-        let username = try fields.string("upstream_registry_username")
-        let password = try fields.string("upstream_registry_password")
-        try fields.finish()
-        return (settings, try Self.credentials(username, password))
+        settings.realmHosts = try hosts("realm_hosts", fields)
+        settings.foreignLayerHosts = try hosts("foreign_layer_hosts", fields)
+        let login = try credentials(
+            fields.text("upstream_registry_username"),
+            fields.text("upstream_registry_password")
+        )
+        return (settings, login)
     }
 
-    private static func hosts(_ name: String, _ fields: inout Fields) throws -> [String]? {
-        try fields.strings(name)?.map { text in
+    private static func hosts(_ name: String, _ fields: Fields) throws -> [String]? {
+        try fields.texts(name)?.map { text in
             guard Authority.isValid(text) else { throw APIError.invalid("\(name): \"\(text)\" is no host") }
             return text.lowercased()
         }

@@ -16,6 +16,11 @@ package final class DataFolder: Sendable {
     /// The private key of this machine's fetchers.
     package var fetcherKey: String { path + "/fetcher-key" }
 
+    /// A login of whoever may read this folder.
+    package var operatorLogin: String { Self.operatorLogin(of: path) }
+
+    package static func operatorLogin(of path: String) -> String { path + "/operator.json" }
+
     /// Folder of the database's socket: inside, unless its path would be too long for a socket, or has a character that
     /// can't be written in a connection string (a comma separates hosts there, and nothing quotes it).
     package var socketFolder: String { Self.socketFolder(under: path) }

@@ -16,6 +16,7 @@ package final class Deployment: Sendable {
     package let storage: TemporaryDirectory
     /// Connection string of the database.
     package let database: String
+    let operatorLogin = Once<[String: String]>()
     private let environment: [String: String]
     private let markers = Atomic(0)
     private let running = Mutex((frontends: [TestProcess](), fetchers: [TestProcess](), clients: [TestClient]()))

@@ -2,7 +2,6 @@
 
 import ArgumentParser
 import Foundation
-import Glibc
 import Sealing
 import ServiceRuntime
 import Supervision
@@ -30,27 +29,9 @@ struct KeyCommand: AsyncParsableCommand {
         func run() async throws {
             try await Command.run(name: "key") { _ in
                 let key = try SealingPrivateKey()
-                try KeyFile.write(key, to: file)
+                try OwnFile.write(Data(key.fileContent.utf8), to: file)
                 print("key \(key.publicKey.id) in \(file)")
             }
-        }
-    }
-}
-
-/// A private key's file: readable by its owner alone, never overwritten.
-enum KeyFile {
-    /// Throws ``SupervisionError``.
-    static func write(_ key: SealingPrivateKey, to path: String) throws {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard descriptor >= 0 else {
-            throw SupervisionError("\(path) can't be made: \(String(cString: strerror(errno)))")
-        }
-        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        do {
-            try handle.write(contentsOf: Data(key.fileContent.utf8))
-            try handle.synchronize()
-        } catch {
-            throw SupervisionError("\(path) can't be written: \(error.localizedDescription)")
         }
     }
 }

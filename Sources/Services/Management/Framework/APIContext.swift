@@ -4,6 +4,7 @@ import Accounts
 import Hummingbird
 import Logging
 import Models
+import OCI
 
 /// Where a request of the API came from.
 struct APISource: RequestContextSource {
@@ -19,10 +20,20 @@ struct APIContext: RequestContext {
     let address: String
     /// Set by ``APIAuthentication``.
     var account: Account?
+    /// The token that the caller sent in place of a password.
+    var credential: AccessTokenID?
 
     init(source: APISource) {
         coreContext = CoreRequestContextStorage(source: source)
         address = source.address
+    }
+
+    /// A part of the path, without its escapes. Throws ``APIError`` 404 for one that can't be the name of anything.
+    func pathParameter(_ name: String) throws -> String {
+        guard let text = PercentEncoding.decode(try parameters.require(name)), !text.utf8.contains(0) else {
+            throw APIError.notFound("Not Found")
+        }
+        return text
     }
 
     /// Who asks. Throws ``APIError`` 401 for somebody who hasn't logged in.

@@ -11,7 +11,7 @@ struct APIError: HTTPResponseError {
     /// `invalid_request`, `not_found`, …
     let type: String
     let message: String
-    var retryAfterSeconds: Int?
+    var headers: HTTPFields = [:]
 
     static func invalid(_ message: String) -> APIError {
         APIError(status: .badRequest, type: "invalid_request", message: message)
@@ -50,7 +50,7 @@ struct APIError: HTTPResponseError {
         var response = try APIReply.json(body, status: status)
         response.headers[.contentType] = "application/problem+json"
         if status == .unauthorized { response.headers[.wwwAuthenticate] = "Basic realm=\"entrepot\"" }
-        if let retryAfterSeconds { response.headers[.retryAfter] = String(retryAfterSeconds) }
+        for field in headers { response.headers[field.name] = field.value }
         return response
     }
 }

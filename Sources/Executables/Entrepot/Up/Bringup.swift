@@ -27,7 +27,7 @@ struct Bringup {
     func run() async throws {
         let folder = try DataFolder(settings.data)
         if !FileManager.default.fileExists(atPath: folder.fetcherKey) {
-            try KeyFile.write(try SealingPrivateKey(), to: folder.fetcherKey)
+            try OwnFile.write(Data(SealingPrivateKey().fileContent.utf8), to: folder.fetcherKey)
         }
         for index in 0..<settings.frontends {
             try ListeningAddress.check(host: settings.listen.host, port: address(index).port)
@@ -63,7 +63,7 @@ struct Bringup {
     /// Fetchers first, so that the first pull finds one; frontends end first, so that no pull loses its fetcher.
     private func runServices(_ folder: DataFolder, database: String, until stop: StopFlag) async throws {
         guard !stop.isSet else { return }
-        try await prepareSchema(database)
+        try await prepareSchema(database, folder)
         try await withChildren((1...settings.fetchers).map { fetcher($0, folder, database) }, stop) {
             try await withChildren((0..<settings.frontends).map { frontend($0, folder, database) }, stop) {
                 try await waitUntilServing(stop)
@@ -119,7 +119,7 @@ struct Bringup {
         await client.close()
     }
 
-    private func prepareSchema(_ database: String) async throws {
+    private func prepareSchema(_ database: String, _ folder: DataFolder) async throws {
         let client = PostgresClient(PostgresConfiguration(connectionString: database), logger: logger)
         let applied = try await Migrator().migrate(client)
         if !applied.isEmpty {
@@ -145,6 +145,7 @@ struct Bringup {
                 "superuser admin, password \(password) (shown this once; change it with `entrepot user password admin`)"
             )
         }
+        try await Superuser.keepLogin(in: folder.operatorLogin, url: "http://\(reachable(0))", on: client)
         await JobNotifier(client: client, logger: logger)
             .notify(.organizations, proxies.map(\.organization.rawValue))
         await client.close()

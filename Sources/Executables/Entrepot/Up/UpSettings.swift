@@ -96,11 +96,7 @@ struct UpSettings {
         guard listen.port > 0, listen.port + frontends - 1 <= 65_535 else {
             throw settings.invalid(Self.listen, "\(listen)", "needs a port with room for \(frontends) frontends")
         }
-        let password = try settings.secret(Self.adminPassword)
-        guard password.isEmpty || PasswordHash.lengths.contains(password.utf8.count) else {
-            throw settings.invalid(Self.adminPassword, "", "expected \(PasswordHash.lengths) bytes")
-        }
-        adminPassword = password.isEmpty ? nil : password
+        adminPassword = try Superuser.password(settings)
         let database = try settings.secret(SharedSettings.database)
         self.database = database.isEmpty ? nil : database
         logFormat = try settings.string(SharedSettings.logFormat)

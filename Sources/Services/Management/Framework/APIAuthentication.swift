@@ -38,14 +38,16 @@ struct APIAuthentication: RouterMiddleware {
                 throw APIError.unauthenticated
             }
             switch outcome {
-            case .accepted(let account, _): context.account = account
+            case .accepted(let account, let credential):
+                context.account = account
+                context.credential = credential
             case .refused: throw APIError.unauthenticated
             case .throttled(let seconds):
                 throw APIError(
                     status: .tooManyRequests,
                     type: "exceeds_rate_limit",
                     message: "too many logins have failed",
-                    retryAfterSeconds: seconds
+                    headers: [.retryAfter: String(seconds)]
                 )
             }
         }

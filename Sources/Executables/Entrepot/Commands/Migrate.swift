@@ -14,15 +14,19 @@ struct Migrate: AsyncParsableCommand {
     var postgres: String?
 
     func run() async throws {
-        try await Command.run(name: "migrate") { runtime in
+        try await Command.run(name: "migrate", keys: SharedSettings.keys + [UpSettings.adminPassword]) { runtime in
             let database = try postgres ?? runtime.settings.secret(SharedSettings.database)
             guard !database.isEmpty else {
                 throw SettingsError("name the database with --postgres or \(SharedSettings.database.name)")
             }
             let client = PostgresClient(PostgresConfiguration(connectionString: database), logger: runtime.logger)
             let applied = try await Migrator().migrate(client)
-            await client.close()
             print(applied.isEmpty ? "the schema is current" : "applied: \(applied.map(\.name).joined(separator: ", "))")
+            let password = try Superuser.password(runtime.settings)
+            if let made = try await Superuser.ensure(password: password, on: client) {
+                print("superuser admin, password \(made) (shown this once)")
+            }
+            await client.close()
         }
     }
 }
