@@ -13,7 +13,7 @@ package struct ImageStateStore: Sendable {
         """
 
     /// Of a manifest `m`: that one of its blobs is missing.
-    private static let isIncomplete = """
+    static let isIncomplete = """
         EXISTS (
             SELECT 1 FROM manifest_blob mb JOIN blob b ON b.digest = mb.digest
             WHERE mb.manifest_id = m.id AND b.generation IS NULL AND NOT \(isForeign)

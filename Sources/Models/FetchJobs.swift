@@ -24,6 +24,11 @@ package enum JobKind: String, Sendable, Hashable, Codable {
     case manifestFetch = "manifest_fetch"
     case listFetch = "list_fetch"
     case blobFetch = "blob_fetch"
+    /// Of the scan dispatcher; the payload of each is its unique key.
+    case imageScan = "image_scan"
+    case scanDeletion = "scan_deletion"
+    case scanNotification = "scan_notification"
+    case vulnerabilityNotice = "vulnerability_notice"
 }
 
 package enum JobQueueName: String, Sendable, Hashable, Codable, CaseIterable {
@@ -33,6 +38,8 @@ package enum JobQueueName: String, Sendable, Hashable, Codable, CaseIterable {
     case blobs
     /// Whatever no client waits for, of both kinds. It has slots of its own, so that clients never wait behind it.
     case fills
+    /// Images for the scanner.
+    case scans
 }
 
 /// Places in a queue; smaller is sooner.

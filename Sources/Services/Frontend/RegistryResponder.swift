@@ -18,6 +18,7 @@ struct RegistryResponder: Sendable {
     let manifests: ManifestEndpoint
     let blobs: BlobEndpoint
     let lists: ListEndpoint
+    let scanner: ScannerEndpoint
     let log: PullLog
     let other: FrontendService.OtherPaths?
     let logger: Logger
@@ -67,6 +68,7 @@ struct RegistryResponder: Sendable {
 
     private func route(_ request: Request, on channel: any Channel) async throws -> (Reply, PullOutcome?) {
         if request.uri.path == TokenService.path { return (try await tokens.answer(request, on: channel), nil) }
+        if request.uri.path.hasPrefix(ScannerEndpoint.prefix) { return (try await scanner.answer(request), nil) }
         let parsed = try RegistryRequest(method: request.method, target: request.head.path ?? "")
         var (reply, outcome) = try await route(parsed, request, on: channel)
         // Says that the parameter was used (distribution-spec "Registry Proxying").

@@ -27,6 +27,7 @@ package struct ManagementAPI: Sendable {
         let access = OrganizationAccess(client: client, notifier: notifier)
         OrganizationRoutes(client: client, access: access).add(to: version)
         ProxyCacheRoutes(client: client, access: access).add(to: version)
+        SecurityRoutes(client: client).add(to: version)
         responder = router.buildResponder()
     }
 

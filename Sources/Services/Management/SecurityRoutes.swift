@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Clair
+import Foundation
+import Hummingbird
+import Metadata
+import Models
+import OCI
+import Postgres
+
+/// What the vulnerability scanner says of an image, in the model's path and JSON.
+struct SecurityRoutes: Sendable {
+    let client: PostgresClient
+    private let organizations = OrganizationStore()
+    private let reports = ScanReportStore()
+
+    init(client: PostgresClient) { self.client = client }
+
+    func add(to router: RouterGroup<APIContext>) {
+        router.get("repository/**") { request, context in
+            guard let path = SecurityPath(context.parameters.getCatchAll().map(String.init)) else {
+                throw APIError.notFound("Not Found")
+            }
+            return try await show(path.digest, of: path.repository, in: path.organization, context)
+        }
+    }
+
+    /// The reply to `GET repository/ORG/NAME/manifest/DIGEST/security`. Its query says whether vulnerabilities are wanted,
+    /// and like the model's it always has them.
+    /// - Throws: ``APIError`` 401, 403; 404 for what the repository hasn't
+    func show(
+        _ digest: Digest,
+        of repository: RepositoryName,
+        in name: OrganizationName,
+        _ context: APIContext
+    ) async throws -> Response {
+        guard let organization = try await organizations.find(name, on: client),
+            AccessRules.mayPull(context.account, from: organization)
+        else {
+            guard context.account != nil else { throw APIError.unauthenticated }
+            throw APIError.forbidden
+        }
+        let canonical = organization.proxyCache?.upstream.canonical(repository) ?? repository
+        let found = try await reports.find(digest, repository: canonical, organization: organization.id, on: client)
+        guard let found else { throw APIError.notFound("Not Found") }
+        return try APIReply.json(SecurityView(found, digest: digest))
+    }
+}
+
+/// `ORG/NAME…/manifest/DIGEST/security`, where the name may have components of these words.
+struct SecurityPath: Hashable {
+    let organization: OrganizationName
+    let repository: RepositoryName
+    let digest: Digest
+
+    init?(_ components: [String]) {
+        guard components.count >= 5, components[components.count - 1] == "security",
+            components[components.count - 3] == "manifest",
+            let digest = Digest(rawValue: components[components.count - 2]),
+            let organization = OrganizationName(rawValue: components[0]),
+            let repository = RepositoryName(rawValue: components[1..<components.count - 3].joined(separator: "/"))
+        else { return nil }
+        self.organization = organization
+        self.repository = repository
+        self.digest = digest
+    }
+}
+
+/// The model's JSON of a report.
+struct SecurityView: Encodable {
+    struct Payload: Encodable { let Layer: LayerView }
+
+    struct LayerView: Encodable {
+        let Name: String
+        var ParentName = ""
+        var NamespaceName = ""
+        var IndexedByVersion = 4
+        let Features: [Feature]
+    }
+
+    struct Feature: Encodable {
+        let Name: String
+        var VersionFormat = ""
+        var NamespaceName = ""
+        let AddedBy: String
+        let Version: String
+        let BaseScores: [Double]
+        let CVEIds: [String]
+        let Vulnerabilities: [Vulnerability]
+    }
+
+    struct Vulnerability: Encodable {
+        let Severity: String
+        let NamespaceName: String
+        let Link: String
+        let FixedBy: String
+        let Description: String
+        let Name: String
+        let Metadata: Details
+    }
+
+    struct Details: Encodable {
+        let UpdatedBy: String
+        let RepoName: String?
+        let RepoLink: String?
+        let DistroName: String?
+        let DistroVersion: String?
+        let NVD: [String: Scores]
+
+        private enum Keys: String, CodingKey { case UpdatedBy, RepoName, RepoLink, DistroName, DistroVersion, NVD }
+
+        /// What isn't known is null, and not left out.
+        func encode(to encoder: any Encoder) throws {
+            var values = encoder.container(keyedBy: Keys.self)
+            try values.encode(UpdatedBy, forKey: .UpdatedBy)
+            try values.encode(RepoName, forKey: .RepoName)
+            try values.encode(RepoLink, forKey: .RepoLink)
+            try values.encode(DistroName, forKey: .DistroName)
+            try values.encode(DistroVersion, forKey: .DistroVersion)
+            try values.encode(NVD, forKey: .NVD)
+        }
+    }
+
+    /// Of no score both are empty strings.
+    struct Scores: Encodable {
+        let vectors: String?
+        let score: Double?
+
+        private enum Keys: String, CodingKey { case Vectors, Score }
+
+        func encode(to encoder: any Encoder) throws {
+            var values = encoder.container(keyedBy: Keys.self)
+            try values.encode(vectors ?? "", forKey: .Vectors)
+            if let score { try values.encode(score, forKey: .Score) } else { try values.encode("", forKey: .Score) }
+        }
+    }
+
+    let status: String
+    let data: Payload?
+
+    private enum Keys: String, CodingKey { case status, data }
+
+    /// - Throws: ``ScanFailure`` for a stored report that can't be read
+    init(_ scan: ImageScan, digest: Digest) throws {
+        status = scan.publicStatus
+        data = try scan.report.map { text in
+            Payload(Layer: try Self.layer(VulnerabilityReport(json: Data(text.utf8)), named: digest.rawValue))
+        }
+    }
+
+    static func layer(_ report: VulnerabilityReport, named name: String) -> LayerView {
+        LayerView(Name: name, Features: report.scannedPackages.map(feature))
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: Keys.self)
+        try values.encode(status, forKey: .status)
+        try values.encode(data, forKey: .data)
+    }
+
+    private static func feature(_ package: ScannedPackage) -> Feature {
+        Feature(
+            Name: package.name,
+            AddedBy: package.layer,
+            Version: package.version,
+            BaseScores: package.findings.compactMap(\.cvssScore),
+            CVEIds: Set(package.findings.flatMap { identifiers(in: $0.links) }).sorted(),
+            Vulnerabilities: package.findings.map(vulnerability)
+        )
+    }
+
+    private static func vulnerability(_ finding: ScanFinding) -> Vulnerability {
+        Vulnerability(
+            Severity: finding.severity.name,
+            NamespaceName: finding.updater,
+            Link: finding.links,
+            FixedBy: finding.fixedBy,
+            Description: finding.description,
+            Name: finding.name,
+            Metadata: Details(
+                UpdatedBy: finding.updater,
+                RepoName: finding.repositoryName,
+                RepoLink: finding.repositoryURI,
+                DistroName: finding.distributionName,
+                DistroVersion: finding.distributionVersion,
+                NVD: ["CVSSv3": Scores(vectors: finding.cvssVector, score: finding.cvssScore)]
+            )
+        )
+    }
+
+    /// `CVE-YEAR-NUMBER`, as links name them.
+    private static func identifiers(in links: String) -> [String] {
+        links.matches(of: /CVE-\d{4}-\d{4,}/).map { String($0.output) }
+    }
+}
