@@ -3,6 +3,7 @@
 import Foundation
 import HTTPTypes
 import OCI
+import Synchronization
 
 /// Clair's calls, one by one (`httptransport`).
 extension ScanDouble {

@@ -70,24 +70,25 @@ struct IndexedImage {
         var environments: [String: Any] = [:]
         for (number, found) in packages.enumerated() {
             let id = String(number + 1)
-            described[id] = [
-                "id": id, "name": found.package.name, "version": found.package.version, "kind": "binary",
-                "arch": found.package.architecture,
-                "source": [
-                    "id": "0", "name": found.package.source, "version": found.package.version, "kind": "source",
-                ],
+            let (package, layer) = found
+            let source: [String: Any] = [
+                "id": "0", "name": package.source, "version": package.version, "kind": "source",
             ]
-            environments[id] = [
-                [
-                    "package_db": "var/lib/dpkg/status", "introduced_in": found.layer, "distribution_id": "1",
-                    "repository_ids": NSNull(),
-                ]
+            let description: [String: Any] = [
+                "id": id, "name": package.name, "version": package.version, "kind": "binary",
+                "arch": package.architecture, "source": source,
             ]
+            let environment: [String: Any] = [
+                "package_db": "var/lib/dpkg/status", "introduced_in": layer, "distribution_id": "1",
+                "repository_ids": NSNull(),
+            ]
+            described[id] = description
+            environments[id] = [environment]
         }
+        let distributions: [String: Any] = packages.isEmpty ? [:] : ["1": Self.distribution]
         return [
             "manifest_hash": digest, "packages": described, "environments": environments,
-            "distributions": packages.isEmpty ? [String: Any]() : ["1": Self.distribution],
-            "repository": [String: Any](),
+            "distributions": distributions, "repository": [String: Any](),
         ]
     }
 }

@@ -13,11 +13,11 @@ package enum TestServer {
     ///   - respond: answers one request
     ///   - body: gets the port
     package static func with<Result: Sendable>(
-        _ respond: @escaping @Sendable (Request, consuming ResponseWriter, any Channel) async throws -> Void,
+        _ respond: @escaping @Sendable @concurrent (Request, consuming ResponseWriter, any Channel) async throws -> Void,
         _ body: (Int) async throws -> Result
     ) async throws -> Result {
         let (ports, announce) = AsyncStream.makeStream(of: Int.self)
-        let channel = HTTP1Channel { request, writer, channel in try await respond(request, writer, channel) }
+        let channel = HTTP1Channel(responder: respond)
         var logger = Logger(label: "test-server")
         logger.logLevel = .critical
         let server = channel.server(
