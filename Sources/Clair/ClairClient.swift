@@ -193,9 +193,16 @@ package struct ClairClient: Sendable {
             return Answer(status: response.head.status, headers: response.head.headers, body: bytes)
         } catch let error as HTTPTransportError where error.code == .bodyTooLarge {
             throw ScanFailure.failed("the scanner's answer is too large: \(error)")
+        } catch let error as HTTPTransportError where Self.isSlow(error) {
+            // It is there: that it takes so long may well be the image's doing.
+            throw ScanFailure.failed("the scanner hadn't answered within \(limit)")
         } catch let error as HTTPTransportError {
             // What broke off after a good status did so for the scanner's own reasons, which it tells in a trailer at best.
             throw ScanFailure.unreachable("the scanner can't be reached: \(error)")
         }
+    }
+
+    private static func isSlow(_ error: HTTPTransportError) -> Bool {
+        [.firstByteTimeout, .idleTimeout, .totalTimeout].contains(error.code)
     }
 }

@@ -21,6 +21,7 @@ package enum LogKind: String, Sendable, Hashable, Codable, CaseIterable {
     case deleteProxyCache = "delete_proxy_cache_config"
     case changeCredentials = "change_proxy_cache_credentials"
     case changeUpstreamLimit = "change_upstream_limit"
+    case changeScanPolicy = "org_change_scan_policy"
     case vulnerabilityFound = "vulnerability_found"
 }
 

@@ -86,7 +86,10 @@ struct ClairClientTests {
                 #expect(try await scene.raw.send(.post, path, body: Array(text.utf8)).status == 400)
             }
             let empty = ClairManifest(hash: Self.digest, layers: [])
-            #expect(try await failure { _ = try await scene.clair.index(empty) } == .refused("the scanner answered 400: bogus manifest"))
+            #expect(
+                try await failure { _ = try await scene.clair.index(empty) }
+                    == .refused("the scanner answered 400: bogus manifest")
+            )
 
             scene.double.limit(concurrency: 0)
             guard case .later? = try await failure({ _ = try await scene.clair.index(scene.manifest(at: layers.url)) })
@@ -103,9 +106,12 @@ struct ClairClientTests {
         }
     }
 
-    @Test("a layer that isn't answered by 200 and its bytes fails the call", arguments: [
-        LayerServer.Manner.partial, .otherType, .otherBytes,
-    ])
+    @Test(
+        "a layer that isn't answered by 200 and its bytes fails the call",
+        arguments: [
+            LayerServer.Manner.partial, .otherType, .otherBytes,
+        ]
+    )
     func layerManners(_ manner: LayerServer.Manner) async throws {
         try await Self.with { scene, layers in
             layers.manner = manner
@@ -114,7 +120,9 @@ struct ClairClientTests {
         }
     }
 
-    @Test("GET index_report: 200, 304 before it is looked for, 404, 400, 415; DELETE: 204 whatever it is, and many at once")
+    @Test(
+        "GET index_report: 200, 304 before it is looked for, 404, 400, 415; DELETE: 204 whatever it is, and many at once"
+    )
     func indexReports() async throws {
         try await Self.with { scene, layers in
             let path = "/indexer/api/v1/index_report/"
@@ -153,7 +161,9 @@ struct ClairClientTests {
         }
     }
 
-    @Test("GET vulnerability_report: 202 while there is no data, 404 for what isn't indexed well, 200 with a wrong type")
+    @Test(
+        "GET vulnerability_report: 202 while there is no data, 404 for what isn't indexed well, 200 with a wrong type"
+    )
     func vulnerabilityReport() async throws {
         try await Self.with { scene, layers in
             func report() async throws { _ = try await scene.clair.vulnerabilityReport(of: Self.digest) }
@@ -226,7 +236,9 @@ struct ClairClientTests {
         }
     }
 
-    @Test("a scanner that isn't there, or whose answer breaks off, can't be reached; one that fails otherwise has failed")
+    @Test(
+        "a scanner that isn't there, or whose answer breaks off, can't be reached; one that fails otherwise has failed"
+    )
     func transportFailures() async throws {
         try await Self.with { scene, layers in
             _ = try await scene.clair.index(scene.manifest(at: layers.url))
@@ -242,7 +254,11 @@ struct ClairClientTests {
                 scene.double.fault("/vulnerability_report/", .answer(200, [:], Array(body.utf8)), times: 1)
                 guard case .failed? = try await failure(report) else { return #expect(Bool(false), "\(body)") }
             }
-            scene.double.fault("/vulnerability_report/", .answer(500, [:], Array("{\"code\":\"internal-error\",\"message\":\"why\"}".utf8)), times: 1)
+            scene.double.fault(
+                "/vulnerability_report/",
+                .answer(500, [:], Array("{\"code\":\"internal-error\",\"message\":\"why\"}".utf8)),
+                times: 1
+            )
             #expect(try await failure(report) == .failed("the scanner answered 500: why"))
         }
     }

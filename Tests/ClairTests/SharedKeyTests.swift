@@ -57,7 +57,8 @@ struct SharedKeyTests {
         let key = try Self.key()
         let bad = [
             Self.token(issuer: "somebody"), Self.token(key: Data("another".utf8)), Self.token(algorithm: "none"),
-            Self.token(expires: -16), Self.token(expires: nil), Self.token(issued: 120, expires: 300), "Bearer ", "", "Bearer a.b.c",
+            Self.token(expires: -16), Self.token(expires: nil), Self.token(issued: 120, expires: 300), "Bearer ", "",
+            "Bearer a.b.c",
             String(Self.token().dropFirst(7)), "Basic " + String(Self.token().dropFirst(7)),
             "Bearer " + String(repeating: "a", count: 5_000),
         ]

@@ -93,7 +93,10 @@ import Testing
                 let mild = KnownVulnerability("CVE-2024-8", in: "dpkg", severity: "Low")
                 scene.scanner.notification(
                     id,
-                    [(digest, Self.high, "added"), ("sha256:nowhere", Self.high, "added"), (digest, mild, "added"), (digest, mild, "removed")]
+                    [
+                        (digest, Self.high, "added"), ("sha256:nowhere", Self.high, "added"), (digest, mild, "added"),
+                        (digest, mild, "removed"),
+                    ]
                 )
                 let stranger = try await scene.scanner.post(
                     id,
@@ -196,6 +199,58 @@ import Testing
         }
     }
 
+    @Test("without a rule a warm pull asks nothing about scans")
+    func off() async throws {
+        try await Self.with { scene in
+            #expect(try await scene.pull().status == 200)
+            try await scene.isScanned()
+            let digest = scene.image.digest.description
+            #expect(try await scene.pull(digest).status == 200)
+            try await scene.client.withTransaction { transaction in
+                // Whoever asks stands in line until this transaction ends.
+                try await transaction.query("LOCK TABLE manifest_scan, scan_report, manifest IN ACCESS EXCLUSIVE MODE")
+                #expect(try await scene.pull(digest).status == 200)
+            }
+        }
+    }
+
+    @Test("admins draw the line by the API, in words that are checked")
+    func policyByAPI() async throws {
+        try await Self.with { scene in
+            scene.scanner.know(Self.high)
+            #expect(try await scene.pull().status == 200)
+            try await scene.isScanned()
+            let database = ["--postgres", scene.deployment.database]
+            let file = scene.deployment.storage.path + "/password"
+            try "a long password".write(toFile: file, atomically: true, encoding: .utf8)
+            let add = ["user", "add", "root", "--superuser", "--password-file", file]
+            try await run(try Executables.path("entrepot"), add + database)
+            let headers: HTTPFields = [
+                .authorization: "Basic " + Data("root:a long password".utf8).base64EncodedString()
+            ]
+            func put(_ body: String) async throws -> Int {
+                let path = "/api/v1/organization/up"
+                return try await scene.deployment.registry.send(.put, path, headers, body: Array(body.utf8)).status
+            }
+            for bad in [#"{"block_severity":"Bad"}"#, #"{"unscanned":"maybe"}"#] {
+                let status = try await put(bad)
+                #expect(status == 400)
+            }
+            let status = try await put(#"{"block_severity":"high"}"#)
+            #expect(status == 200)
+            try await scene.deployment.heard()
+            #expect(try await scene.pull().status == 403)
+            let shown = try await scene.deployment.registry.get("/api/v1/organization/up", headers)
+            #expect(shown.text.contains(#""block_severity":"High""#) && shown.text.contains(#""unscanned":"allow""#))
+            let lifted = try await put(#"{"block_severity":"None"}"#)
+            #expect(lifted == 200)
+            try await scene.deployment.heard()
+            #expect(try await scene.pull().status == 200)
+            let logged = try await scene.client.query("SELECT 1 FROM log_entry WHERE kind = 'org_change_scan_policy'")
+            #expect(logged.count == 2)
+        }
+    }
+
     @Test("images that nobody has looked into are waited for, or refused until somebody has")
     func unscanned() async throws {
         var environment = Self.keyed
@@ -258,6 +313,8 @@ private enum PostReceiver {
         try await StaticServer.with { _, _, content in
             receive(String(decoding: content, as: UTF8.self))
             return (204, "text/plain", [])
-        } _: { url in try await body(url) }
+        } _: { url in
+            try await body(url)
+        }
     }
 }

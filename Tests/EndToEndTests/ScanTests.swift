@@ -46,7 +46,9 @@ import Testing
 
         /// How often the scanner was sent the image.
         func sent(_ image: ImageFixture) -> Int {
-            scanner.requests.count { $0.method == "POST" && String(decoding: $0.body, as: UTF8.self).contains(image.digest.rawValue) }
+            scanner.requests.count {
+                $0.method == "POST" && String(decoding: $0.body, as: UTF8.self).contains(image.digest.rawValue)
+            }
         }
 
         func killDispatcher() async throws {
@@ -77,7 +79,9 @@ import Testing
         .image(layers: [try await .tar(text)], config: .text("{\"name\":\"\(text)\"}"))
     }
 
-    @Test("an image of Debian is pulled through the cache and reported with its packages, each layer by a token of its own")
+    @Test(
+        "an image of Debian is pulled through the cache and reported with its packages, each layer by a token of its own"
+    )
     func debian() async throws {
         let debian = try await DebianLayer.make()
         let image = ImageFixture.image(layers: [debian.blob, try await .tar("above")])
@@ -105,7 +109,10 @@ import Testing
             #expect(reply.status == "scanned")
             let features = reply.data.Layer.Features
             #expect(features.count == debian.packages.count && features.count > 20)
-            #expect(Set(features.map { "\($0.Name) \($0.Version)" }) == Set(debian.packages.map { "\($0.name) \($0.version)" }))
+            #expect(
+                Set(features.map { "\($0.Name) \($0.Version)" })
+                    == Set(debian.packages.map { "\($0.name) \($0.version)" })
+            )
             #expect(features.allSatisfy { $0.AddedBy == debian.blob.digest.rawValue })
             let found = features.filter { !$0.Vulnerabilities.isEmpty }
             #expect(found.map(\.Name) == ["libc6"] && found.first?.Vulnerabilities.first?.FixedBy == "99")
@@ -311,7 +318,9 @@ import Testing
                 try await eventually("the scanner holds it") { gate.arrivals == 1 }
                 try await scene.killDispatcher()
                 gate.open()
-                if !hasArrived { try await eventually("it has arrived") { scene.scanner.indexed.contains(image.digest.rawValue) } }
+                if !hasArrived {
+                    try await eventually("it has arrived") { scene.scanner.indexed.contains(image.digest.rawValue) }
+                }
                 try await scene.deployment.addDispatcher(scanner: scene.scanner.url)
                 try await scene.isScanned(image)
                 // What was held has run to its end: it was asked for, and not sent twice.

@@ -101,7 +101,11 @@ struct ScanStoreTests {
         try await Self.with { scene in
             let image = ImageFixture.unique()
             _ = try await scene.complete(image)
-            let twin = ImageFixture.image(layers: Array(image.blobs.dropFirst()), config: image.blobs[0], extra: ",\"annotations\":{\"a\":\"b\"}")
+            let twin = ImageFixture.image(
+                layers: Array(image.blobs.dropFirst()),
+                config: image.blobs[0],
+                extra: ",\"annotations\":{\"a\":\"b\"}"
+            )
             let id = try await scene.store(twin)
             #expect(try await scene.state(id) == .queued)
         }
@@ -116,7 +120,11 @@ struct ScanStoreTests {
             for isPlacedFirst in [true, false] {
                 let shared = ImageFixture.Blob.unique()
                 let known = ImageFixture.image(layers: [shared], config: other.blobs[0])
-                let new = ImageFixture.image(layers: [shared], config: other.blobs[0], extra: ",\"annotations\":{\"a\":\"\(isPlacedFirst)\"}")
+                let new = ImageFixture.image(
+                    layers: [shared],
+                    config: other.blobs[0],
+                    extra: ",\"annotations\":{\"a\":\"\(isPlacedFirst)\"}"
+                )
                 try await scene.store(known)
                 // Who begins first isn't who commits first: both orders happen.
                 try await withThrowingTaskGroup(of: Void.self) { group in
@@ -138,7 +146,11 @@ struct ScanStoreTests {
     func storingWaits() async throws {
         try await Self.with { scene in
             let image = ImageFixture.image(layers: [.unique()], config: .unique())
-            let twin = ImageFixture.image(layers: Array(image.blobs.dropFirst()), config: image.blobs[0], extra: ",\"annotations\":{\"a\":\"b\"}")
+            let twin = ImageFixture.image(
+                layers: Array(image.blobs.dropFirst()),
+                config: image.blobs[0],
+                extra: ",\"annotations\":{\"a\":\"b\"}"
+            )
             try await scene.store(image)
             try await scene.place(image.blobs[0])
             let storing = try await scene.client.withTransaction { transaction in
@@ -167,6 +179,39 @@ struct ScanStoreTests {
             let empty = try await scene.complete(.image(layers: [], config: .unique()))
             #expect(try await scene.state(empty) == .unsupported)
             #expect(try await scene.due() == [])
+        }
+    }
+
+    @Test("images that were complete before there was scanning are queued by the migration")
+    func migration() async throws {
+        let database = try await PostgresCluster.shared().makeDatabase()
+        try await TestDatabase.withClient(of: database) { client in
+            let older = Migration.all.filter { $0.version < 10 }
+            let newer = Array(Migration.all.dropFirst(older.count))
+            try await Migrator(migrations: older).migrate(client)
+            try await client.query(
+                """
+                INSERT INTO blob (digest, generation, size_bytes, placed_at)
+                VALUES ('here', gen_random_uuid(), 1, now()), ('absent', NULL, NULL, NULL)
+                """
+            )
+            for (digest, kind, blob) in [("a", "image", "here"), ("b", "image", "absent"), ("c", "artifact", "here")] {
+                try await client.query(
+                    """
+                    WITH m AS (
+                        INSERT INTO manifest (digest, kind, size_bytes, bytes)
+                        VALUES (\(digest), \(kind)::manifest_kind, 1, '') RETURNING id
+                    )
+                    INSERT INTO manifest_blob (manifest_id, position, role, digest, size_bytes, media_type)
+                    SELECT id, 0, 'layer', \(blob), 1, 'application/vnd.oci.image.layer.v1.tar' FROM m
+                    """
+                )
+            }
+            #expect(try await Migrator().migrate(client) == newer)
+            let states = try await client.query(
+                "SELECT digest, state FROM manifest_scan JOIN manifest m ON m.id = manifest_id ORDER BY digest"
+            ).decode((String, String).self)
+            #expect(states.map(\.0) == ["a", "c"] && states.map(\.1) == ["queued", "unsupported"])
         }
     }
 
@@ -255,10 +300,15 @@ struct ScanStoreTests {
             let image = ImageFixture.unique()
             let id = try await scene.complete(image)
             let packages = [
-                ScannedPackage(name: "p", version: "1", layer: "", findings: [
-                    ScanFinding(severity: .high, name: "CVE-1", fixedBy: "2"),
-                    ScanFinding(severity: .low, name: "CVE-2"),
-                ])
+                ScannedPackage(
+                    name: "p",
+                    version: "1",
+                    layer: "",
+                    findings: [
+                        ScanFinding(severity: .high, name: "CVE-1", fixedBy: "2"),
+                        ScanFinding(severity: .low, name: "CVE-2"),
+                    ]
+                )
             ]
             let summary = ScanSummary(packages)
             let text = "{\"manifest_hash\":\"\(image.digest)\",\"x\":\"\(String(repeating: "abc ", count: 50_000))\"}"
@@ -266,7 +316,9 @@ struct ScanStoreTests {
                 try await scene.reports.store(text, summary, of: id, on: transaction)
             }
             try await scene.record(ScanVerdict(state: .scanned, after: .seconds(86_400)), id)
-            let size = try await scene.client.query("SELECT pg_column_size(report) FROM scan_report").decodeFirst(Int.self)
+            let size = try await scene.client.query("SELECT pg_column_size(report) FROM scan_report").decodeFirst(
+                Int.self
+            )
             #expect(try #require(size) < text.utf8.count / 10)
 
             let found = try await scene.reports.find(

@@ -48,7 +48,8 @@ struct ScanRulesTests {
         let mixed = Self.image(layers: [absent, present, Self.layer])
         #expect(ScanRules.plan(mixed, scanner: "now", Self.limits) == .index([present, Self.layer]))
         for layers in [[absent], []] {
-            guard case .rest(let verdict) = ScanRules.plan(Self.image(layers: layers), scanner: "now", Self.limits) else {
+            guard case .rest(let verdict) = ScanRules.plan(Self.image(layers: layers), scanner: "now", Self.limits)
+            else {
                 Issue.record("\(layers)")
                 continue
             }
@@ -114,15 +115,20 @@ struct ScanRulesTests {
 
     @Test("states have the model's words")
     func words() {
-        #expect(ScanState.allCases.map(\.publicStatus).sorted() == [
-            "failed", "failed", "manifest_layer_too_large", "queued", "scanned", "unsupported", "unsupported",
-        ])
+        #expect(
+            ScanState.allCases.map(\.publicStatus).sorted() == [
+                "failed", "failed", "manifest_layer_too_large", "queued", "scanned", "unsupported", "unsupported",
+            ]
+        )
     }
 
-    @Test("scores are severities where the scanner has no word", arguments: [
-        (0.0, Severity.unknown), (0.1, .low), (3.9, .low), (4, .medium), (6.9, .medium), (7, .high), (9, .critical),
-        (10, .critical),
-    ])
+    @Test(
+        "scores are severities where the scanner has no word",
+        arguments: [
+            (0.0, Severity.unknown), (0.1, .low), (3.9, .low), (4, .medium), (6.9, .medium), (7, .high), (9, .critical),
+            (10, .critical),
+        ]
+    )
     func scores(_ score: Double, _ severity: Severity) {
         #expect(Severity(score: score) == severity)
     }
@@ -130,12 +136,23 @@ struct ScanRulesTests {
     @Test("a summary counts findings by severity and names the worst one that can be fixed")
     func summary() {
         let packages = [
-            ScannedPackage(name: "a", version: "1", layer: "", findings: [
-                ScanFinding(severity: .critical, name: "C-1"), ScanFinding(severity: .high, name: "H-1", fixedBy: "2"),
-            ]),
-            ScannedPackage(name: "b", version: "1", layer: "", findings: [
-                ScanFinding(severity: .low, name: "L-1", fixedBy: "3")
-            ]),
+            ScannedPackage(
+                name: "a",
+                version: "1",
+                layer: "",
+                findings: [
+                    ScanFinding(severity: .critical, name: "C-1"),
+                    ScanFinding(severity: .high, name: "H-1", fixedBy: "2"),
+                ]
+            ),
+            ScannedPackage(
+                name: "b",
+                version: "1",
+                layer: "",
+                findings: [
+                    ScanFinding(severity: .low, name: "L-1", fixedBy: "3")
+                ]
+            ),
             ScannedPackage(name: "c", version: "1", layer: ""),
         ]
         let summary = ScanSummary(packages)
@@ -175,7 +192,10 @@ struct ScanPolicyTests {
             #expect(policy.decide(standing) == standing.worstFixable.map(ScanPolicy.Decision.refuse))
         }
         // An old report holds until there is a newer one.
-        if case .refuse = policy.decide(Self.standing(.failed, .high, hasReport: true)) {} else { Issue.record("served") }
+        if case .refuse = policy.decide(Self.standing(.failed, .high, hasReport: true)) {
+        } else {
+            Issue.record("served")
+        }
         #expect(ScanPolicy.off.isOff && !policy.isOff)
         #expect(ScanPolicy.off.decide(Self.standing(.scanned, .critical)) == .serve)
     }

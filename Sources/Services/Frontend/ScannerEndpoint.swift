@@ -97,7 +97,14 @@ struct ScannerEndpoint: Sendable {
             throw RegistryError(.denied, status: 403, message: "the signature isn't the scanner's")
         }
         struct Body: Decodable { let notification_id: UUID }
-        let body = try await request.body.collect(upTo: Self.maximumBytes)
+        let body: ByteBuffer
+        do { body = try await request.body.collect(upTo: Self.maximumBytes) } catch is NIOTooManyBytesError {
+            throw RegistryError(
+                .unsupported,
+                status: 413,
+                message: "the body is larger than \(Self.maximumBytes) bytes"
+            )
+        }
         guard let id = try? JSONDecoder().decode(Body.self, from: Data(body.readableBytesView)).notification_id else {
             // What can't be read is the sender's mistake, and told as such.
             throw RegistryError(.unsupported, status: 400, message: "expected JSON with a notification_id")

@@ -49,6 +49,8 @@ struct OrganizationRoutes: Sendable {
         let is_admin: Bool
         let is_member: Bool
         let is_proxy: Bool
+        let block_severity: String
+        let unscanned: String
     }
 
     private func show(_ context: APIContext) async throws -> Response {
@@ -59,7 +61,9 @@ struct OrganizationRoutes: Sendable {
                 public_pull: organization.isPublic,
                 is_admin: AccessRules.has(.admin, context.account, in: organization),
                 is_member: AccessRules.has(.member, context.account, in: organization),
-                is_proxy: organization.proxyCache != nil
+                is_proxy: organization.proxyCache != nil,
+                block_severity: organization.scanPolicy.blockSeverity?.name ?? ScanPolicy.noSeverity,
+                unscanned: organization.scanPolicy.unscanned.rawValue
             )
         )
     }
@@ -68,9 +72,16 @@ struct OrganizationRoutes: Sendable {
         let organization = try await access.require(.admin, context)
         var fields = try await Fields(request)
         let isPublic = try fields.bool("public_pull")
+        let policy = try fields.scanPolicy(current: organization.scanPolicy)
         try fields.finish()
-        if let isPublic { try await store.setPublic(isPublic, organization.id, on: client) }
-        try await access.changed(organization, .changeVisibility, context)
+        try await client.withTransaction { transaction in
+            if let isPublic { try await store.setPublic(isPublic, organization.id, on: transaction) }
+            if let policy { try await store.setScanPolicy(policy, organization.id, on: transaction) }
+        }
+        if isPublic != nil || policy == nil { try await access.changed(organization, .changeVisibility, context) }
+        if let policy {
+            try await access.changed(organization, .changeScanPolicy, context, facts: policy.facts)
+        }
         return try APIReply.json("Updated")
     }
 }

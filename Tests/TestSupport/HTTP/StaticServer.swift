@@ -21,6 +21,8 @@ package enum StaticServer {
                 headerFields: [.contentType: type, .contentLength: String(bytes.count)]
             )
             try await writer.write(response: head, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
-        } _: { port in try await body("http://127.0.0.1:\(port)") }
+        } _: { port in
+            try await body("http://127.0.0.1:\(port)")
+        }
     }
 }

@@ -13,7 +13,8 @@ package enum TestServer {
     ///   - respond: answers one request
     ///   - body: gets the port
     package static func with<Result: Sendable>(
-        _ respond: @escaping @Sendable @concurrent (Request, consuming ResponseWriter, any Channel) async throws -> Void,
+        _ respond:
+            @escaping @Sendable @concurrent (Request, consuming ResponseWriter, any Channel) async throws -> Void,
         _ body: (Int) async throws -> Result
     ) async throws -> Result {
         let (ports, announce) = AsyncStream.makeStream(of: Int.self)
