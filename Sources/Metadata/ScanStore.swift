@@ -40,7 +40,8 @@ package struct ScanStore: Sendable {
     /// Queues a manifest that was just stored, if all of its blobs are here already. Safe to repeat.
     ///
     /// The blobs are locked first: whoever places one of them at the same time either sees this manifest when it asks
-    /// which images it completed, or is seen here.
+    /// which images it completed, or is seen here. They are locked in the order of their digests, as they have to be by
+    /// whoever else locks several.
     /// - Returns: whether it waits for the scanner because of it
     @discardableResult
     package func queueIfComplete(_ manifest: ManifestID, on transaction: some Queryable) async throws -> Bool {

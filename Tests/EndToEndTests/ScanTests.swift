@@ -342,6 +342,25 @@ import Testing
         }
     }
 
+    @Test("a dispatcher that is asked to end hands its images to another one at once")
+    func handedOver() async throws {
+        var environment = Self.keyed
+        environment["ENTREPOT_SHUTDOWN_GRACE"] = "1s"
+        let image = try await Self.image("handed over")
+        try await Self.with(environment: environment) { scene in
+            let gate = Gate()
+            scene.scanner.fault("GET /matcher", .hold(gate), times: 1)
+            scene.upstream.add(image, to: "a/b", tag: "t")
+            #expect(try await scene.pull("t").status == 200)
+            try await eventually("the scanner holds it") { gate.arrivals == 1 }
+            try await scene.deployment.addDispatcher(scanner: scene.scanner.url)
+            #expect(try await scene.deployment.dispatchers[0].stop(SIGTERM) == 0)
+            try await scene.isScanned(image)
+            #expect(scene.sent(image) == 1)
+            gate.open()
+        }
+    }
+
     @Test("many dispatchers send each image once, and no more at once than they may")
     func many() async throws {
         var environment = Self.keyed

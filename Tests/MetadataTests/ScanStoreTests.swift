@@ -168,6 +168,29 @@ struct ScanStoreTests {
         }
     }
 
+    @Test("how far a blob has come is noted without waiting for whoever stores a manifest that names it")
+    func progressIsApart() async throws {
+        try await Self.with { scene in
+            let image = ImageFixture.unique()
+            try await scene.store(image)
+            let blob = image.blobs[0].digest
+            let generation = Generation()
+            let partial = PartialRecord(generation: generation, validator: nil)
+            try await scene.stores.blobs.setPartial(partial, of: blob, on: scene.client)
+            let note = PartialNote(digest: blob, generation: generation, storedBytes: 7, bytesPerSecond: 1)
+            func stored() async throws -> Int64? {
+                try await scene.stores.blobs.arrivals(of: [blob], on: scene.client)[blob]?.storedBytes
+            }
+            try await scene.client.withTransaction { transaction in
+                try await transaction.query("SELECT 1 FROM blob WHERE digest = \(blob.rawValue) FOR SHARE")
+                try await scene.stores.blobs.note([note], on: scene.client)
+                #expect(try await stored() == 0)
+            }
+            try await scene.stores.blobs.note([note], on: scene.client)
+            #expect(try await stored() == 7)
+        }
+    }
+
     @Test("indexes have no scan of their own, artifacts and images without layers nothing to scan")
     func kinds() async throws {
         try await Self.with { scene in

@@ -65,7 +65,8 @@ struct ScannerEndpoint: Sendable {
     /// The whole blob as it is stored, whatever `Range` says: the scanner takes 200 and nothing else. Its type says nothing
     /// of the content, so that the scanner looks for itself.
     private func layer(_ text: String, _ headers: HTTPFields) async throws -> Reply {
-        guard let digest = Digest(rawValue: text), let token = Self.bearer(headers),
+        guard let digest = text.removingPercentEncoding.flatMap(Digest.init(rawValue:)),
+            let token = Self.bearer(headers),
             try await signer.verify(token, layer: digest)
         else { throw RegistryError(.denied, status: 403, message: "the token isn't good for this layer") }
         guard let placement = try await blobs.state(of: digest, on: client)?.placement else {

@@ -71,8 +71,10 @@ struct ImageScanHandler: JobHandler {
             verdict = ScanRules.after(found, image, limits, jitter: .random(in: 0...1))
             if case .unreachable = found { watch.suspect() }
         }
-        let isAnswered = if case .unreachable? = failure { false } else { true }
-        try await client.withTransaction { [verdict, trace, report] transaction in
+        // Whether the image arrived is known if the scanner said something of it, whatever became of the rest.
+        var isAnswered = true
+        if case .unreachable? = failure { isAnswered = trace.isIndexed != nil }
+        try await client.withTransaction { [verdict, trace, report, isAnswered] transaction in
             try await queue.complete(job.lease, result: JSONText.encode(verdict.state), on: transaction)
             if let report {
                 try await reports.store(report.text, report.summary, of: image.manifest, on: transaction)
