@@ -25,10 +25,9 @@ struct SecurityRoutes: Sendable {
         }
     }
 
-    /// The reply to `GET repository/ORG/NAME/manifest/DIGEST/security`. Its query says whether vulnerabilities are wanted,
-    /// and like the model's it always has them.
+    /// Finds out who asks for what.
     /// - Throws: ``APIError`` 401, 403; 404 for what the repository hasn't
-    func show(
+    private func show(
         _ digest: Digest,
         of repository: RepositoryName,
         in name: OrganizationName,
@@ -41,7 +40,19 @@ struct SecurityRoutes: Sendable {
             throw APIError.forbidden
         }
         let canonical = organization.proxyCache?.upstream.canonical(repository) ?? repository
-        let found = try await reports.find(digest, repository: canonical, organization: organization.id, on: client)
+        return try await reply(digest, repository: canonical, organization: organization.id)
+    }
+
+    /// What there is to say to somebody who may pull. The query says whether vulnerabilities are wanted, and like the
+    /// model's reply this one always has them.
+    /// - Parameter repository: canonical name inside the organization
+    /// - Throws: ``APIError`` 404 for what the repository hasn't
+    func reply(
+        _ digest: Digest,
+        repository: RepositoryName,
+        organization: OrganizationID
+    ) async throws -> Response {
+        let found = try await reports.find(digest, repository: repository, organization: organization, on: client)
         guard let found else { throw APIError.notFound("Not Found") }
         return try APIReply.json(SecurityView(found, digest: digest))
     }
