@@ -57,24 +57,31 @@ func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     )
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+func tests(
+    _ name: String,
+    _ dependencies: [Target.Dependency],
+    exclude: [String] = [],
+    resources: [Resource]? = nil
+) -> Target {
     .testTarget(
         name: name,
         dependencies: dependencies + ["TestSupport"],
         path: "Tests/\(name)",
+        exclude: exclude,
         resources: resources,
         swiftSettings: settings
     )
 }
 
 /// Building these tests builds the programs that they start.
-let executables: [Target.Dependency] = ["RegistryFrontend", "UpstreamFetcher", "Entrepot"]
+let executables: [Target.Dependency] = ["RegistryFrontend", "UpstreamFetcher", "ScanDispatcher", "Entrepot"]
 
 let package = Package(
     name: "entrepot",
     products: [
         .executable(name: "registry-frontend", targets: ["RegistryFrontend"]),
         .executable(name: "upstream-fetcher", targets: ["UpstreamFetcher"]),
+        .executable(name: "scan-dispatcher", targets: ["ScanDispatcher"]),
         .executable(name: "entrepot", targets: ["Entrepot"]),
     ],
     dependencies: [
@@ -113,6 +120,7 @@ let package = Package(
         library("Jobs", ["Models", "Postgres", logging, serviceLifecycle], exclude: ["README.md"]),
         library("Blobs", ["CLinux", "Models", "OCI", logging]),
         library("Upstream", ["HTTPTransport", "Models", "OCI", httpTypes, logging]),
+        library("Clair", ["HTTPTransport", "Models", httpTypes, jwt]),
 
         // Shared flow.
         library("PullThrough", ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", logging, serviceLifecycle]),
@@ -130,18 +138,17 @@ let package = Package(
             "Frontend",
             path: "Sources/Services/Frontend",
             [
-                "Accounts", "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", httpTypes,
-                hummingbirdCore,
-                logging, nioCore, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, nioPosix, serviceLifecycle,
+                "Accounts", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", httpTypes,
+                hummingbirdCore, logging, nioCore, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, nioPosix,
+                serviceLifecycle,
             ]
         ),
         library(
             "Management",
             path: "Sources/Services/Management",
             [
-                "Accounts", "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing",
-                httpTypes,
-                hummingbird, hummingbirdCore, logging, nioCore,
+                "Accounts", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing",
+                httpTypes, hummingbird, hummingbirdCore, logging, nioCore,
             ]
         ),
         library(
@@ -150,6 +157,14 @@ let package = Package(
             [
                 "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream", logging,
                 serviceLifecycle,
+            ]
+        ),
+        library(
+            "Scanning",
+            path: "Sources/Services/Scanning",
+            [
+                "Accounts", "Clair", "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough",
+                httpTypes, logging, serviceLifecycle,
             ]
         ),
         library(
@@ -162,11 +177,18 @@ let package = Package(
         // Executables: settings, wiring, nothing else.
         executable(
             "RegistryFrontend",
-            ["Accounts", "Blobs", "Frontend", "Jobs", "Management", "OCI", "Postgres", "PullThrough", "ServiceRuntime"]
+            [
+                "Accounts", "Blobs", "Clair", "Frontend", "Jobs", "Management", "OCI", "Postgres", "PullThrough",
+                "ServiceRuntime",
+            ]
         ),
         executable(
             "UpstreamFetcher",
             ["Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream"]
+        ),
+        executable(
+            "ScanDispatcher",
+            ["Clair", "HTTPTransport", "Models", "Postgres", "PullThrough", "Scanning", "ServiceRuntime"]
         ),
         executable(
             "Entrepot",
@@ -180,11 +202,12 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "HTTPTransport", "Metadata", "Models", "OCI", "Postgres", "Upstream", httpTypes, hummingbirdCore,
-                logging,
-                nioCore, nioPosix, serviceLifecycle,
+                "HTTPTransport", "Metadata", "Models", "OCI", "Postgres", "Upstream", crypto, httpTypes,
+                hummingbirdCore,
+                logging, nioCore, nioPosix, serviceLifecycle,
             ],
             path: "Tests/TestSupport",
+            exclude: ["Clair/digest.schema.json", "Clair/layer.schema.json", "Clair/manifest.schema.json"],
             swiftSettings: settings
         ),
         tests("ModuleGraphTests", []),
@@ -197,6 +220,11 @@ let package = Package(
         tests("JobsTests", ["Jobs", "Metadata", "Models", "OCI", "Postgres", logging, serviceLifecycle]),
         tests("BlobsTests", ["Blobs", "Models", "OCI"]),
         tests("UpstreamTests", ["HTTPTransport", "Models", "OCI", "Upstream", httpTypes, logging]),
+        tests(
+            "ClairTests",
+            ["Clair", "HTTPTransport", "Management", "Models", "OCI", httpTypes, logging],
+            exclude: ["Fixtures"]
+        ),
         tests("PullThroughTests", ["Blobs", "Models", "OCI", "PullThrough"]),
         tests("FetcherTests", ["Blobs", "Fetcher", "HTTPTransport", "Models", "OCI", "Upstream", httpTypes, logging]),
         tests("FrontendTests", ["Frontend", "HTTPTransport", "Models", "OCI", httpTypes]),

@@ -21,7 +21,7 @@ package final class TokenSigner: Service {
     private static let maximumBytes = 8_192
     /// Long enough for the requests of one pull; what changes meanwhile is looked up at each request anyhow.
     package static let lifetime: Duration = .seconds(300)
-    private static let skew: Int64 = 30
+    static let skew: Int64 = 30
     /// A new key takes over after so long.
     private static let keyAge: Duration = .seconds(30 * 86_400)
     /// An old one has nothing left to verify after so long.
@@ -67,9 +67,6 @@ package final class TokenSigner: Service {
         service: String,
         now: Date = Date()
     ) async throws -> (token: String, claims: RegistryToken) {
-        if keys.withLock(\.signing) == nil { try await refresh() }
-        let (collection, signing) = keys.withLock { ($0.collection, $0.signing) }
-        guard let signing else { throw AccountsError("there is no signing key") }
         let seconds = Int64(now.timeIntervalSince1970)
         let claims = RegistryToken(
             iss: Self.issuer,
@@ -83,18 +80,24 @@ package final class TokenSigner: Service {
             account: account?.id,
             credential: credential
         )
-        let token = try await collection.sign(claims, kid: JWKIdentifier(string: signing))
-        return (token, claims)
+        return (try await sign(claims), claims)
+    }
+
+    /// Signs claims with the key of the moment.
+    func sign(_ claims: some JWTPayload) async throws -> String {
+        if keys.withLock(\.signing) == nil { try await refresh() }
+        let (collection, signing) = keys.withLock { ($0.collection, $0.signing) }
+        guard let signing else { throw AccountsError("there is no signing key") }
+        return try await collection.sign(claims, kid: JWKIdentifier(string: signing))
     }
 
     /// The token's claims; nil unless it is one of ours, for this service, and of this time.
     package func verify(_ token: String, service: String, now: Date = Date()) async throws -> RegistryToken? {
-        guard token.utf8.count <= Self.maximumBytes else { return nil }
         let claims: RegistryToken
         if let known = verified[token] {
             claims = known
         } else {
-            guard let found = try await check(token) else { return nil }
+            guard let found = try await check(token, as: RegistryToken.self) else { return nil }
             verified.insert(found, for: token)
             claims = found
         }
@@ -105,14 +108,15 @@ package final class TokenSigner: Service {
         return claims
     }
 
-    private func check(_ token: String) async throws -> RegistryToken? {
-        guard let kid = Self.keyID(of: token) else { return nil }
+    /// The claims of a token that has our signature, whatever they say; nil for any other.
+    func check<Claims: JWTPayload>(_ token: String, as type: Claims.Type) async throws -> Claims? {
+        guard token.utf8.count <= Self.maximumBytes, let kid = Self.keyID(of: token) else { return nil }
         // Another frontend may have made it a moment ago.
         if !keys.withLock({ $0.known.contains(kid) }), mayAskAgain { try await refresh() }
         let (collection, isKnown) = keys.withLock { ($0.collection, $0.known.contains(kid)) }
         guard isKnown else { return nil }
         do {
-            return try await collection.verify(token, as: RegistryToken.self)
+            return try await collection.verify(token, as: type)
         } catch {
             logger.debug("token refused", metadata: ["reason": "\(error)"])
             return nil

@@ -23,6 +23,8 @@ package actor JobNotifier {
         case accounts = "entrepot_account"
         /// Payload: base URLs of upstreams whose condition changed.
         case upstreams = "entrepot_upstream"
+        /// Payload: digests of manifests of which the scanner has told something.
+        case scans = "entrepot_scan"
     }
 
     /// PostgreSQL refuses payloads of 8,000 bytes and more.

@@ -6,17 +6,23 @@ package import Postgres
 
 /// How far blobs have come, for those who watch.
 extension BlobStore {
-    /// Writes down how far partials have come. A partial that was replaced or published meanwhile is passed over.
+    /// Writes down how far partials have come. A partial that was replaced or published meanwhile is passed over, and so is
+    /// one that somebody is at: it is noted the next time, and many rows are never waited for in an order of their own.
     package func note(_ progress: [PartialNote], on db: some Queryable) async throws {
         guard !progress.isEmpty else { return }
         try await db.query(
             """
-            UPDATE blob SET partial_bytes = seen.bytes, partial_bytes_per_s = seen.rate
-            FROM unnest(
-                \(progress.map(\.digest.description))::text[], \(progress.map(\.generation.rawValue))::uuid[],
-                \(progress.map(\.storedBytes))::bigint[], \(progress.map(\.bytesPerSecond))::bigint[]
-            ) AS seen (digest, generation, bytes, rate)
-            WHERE blob.digest = seen.digest AND blob.partial_generation = seen.generation
+            WITH free AS MATERIALIZED (
+                SELECT blob.digest, seen.bytes, seen.rate
+                FROM blob JOIN unnest(
+                    \(progress.map(\.digest.description))::text[], \(progress.map(\.generation.rawValue))::uuid[],
+                    \(progress.map(\.storedBytes))::bigint[], \(progress.map(\.bytesPerSecond))::bigint[]
+                ) AS seen (digest, generation, bytes, rate)
+                    ON blob.digest = seen.digest AND blob.partial_generation = seen.generation
+                FOR NO KEY UPDATE OF blob SKIP LOCKED
+            )
+            UPDATE blob SET partial_bytes = free.bytes, partial_bytes_per_s = free.rate
+            FROM free WHERE blob.digest = free.digest
             """
         )
     }

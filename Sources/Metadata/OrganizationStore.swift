@@ -9,7 +9,8 @@ package struct OrganizationStore: Sendable {
     private let columns = """
         o.id, o.name, o.public_pull, c.upstream_registry, c.upstream_namespace, c.insecure,
         c.freshness_s, c.expiration_s, c.staleness_s, c.on_upstream_delete, c.generation,
-        c.realm_hosts, c.platforms, c.foreign_layer_hosts, c.oversized, o.time_machine_s
+        c.realm_hosts, c.platforms, c.foreign_layer_hosts, c.oversized, o.time_machine_s,
+        o.block_severity, o.unscanned
         """
 
     package init() {}
@@ -93,6 +94,21 @@ package struct OrganizationStore: Sendable {
         try await db.query("UPDATE organization SET time_machine_s = \(seconds) WHERE id = \(organization.rawValue)")
     }
 
+    /// Says which images are served, by what the scanner says of them.
+    package func setScanPolicy(
+        _ policy: ScanPolicy,
+        _ organization: OrganizationID,
+        on db: some Queryable
+    ) async throws {
+        try await db.query(
+            """
+            UPDATE organization
+            SET block_severity = \(policy.blockSeverity?.name), unscanned = \(policy.unscanned.rawValue)
+            WHERE id = \(organization.rawValue)
+            """
+        )
+    }
+
     /// Makes the organization, or points the one that exists at this upstream. Its cached images stay.
     /// - Parameter isPublic: of an organization that is made
     package func proxy(
@@ -125,11 +141,11 @@ package struct OrganizationStore: Sendable {
     private static func organization(_ row: Row) throws -> Organization {
         let (
             id, name, isPublic, registry, namespace, insecure, freshness, expiration, staleness, onDelete, generation,
-            realmHosts, platforms, foreignLayerHosts, oversized, timeMachine
+            realmHosts, platforms, foreignLayerHosts, oversized, timeMachine, blockSeverity, unscanned
         ) = try row.decode(
             (
                 Int64, String, Bool, String?, String?, Bool?, Int64?, Int64?, Int64?, String?, Int64?, [String]?,
-                [String]?, [String]?, String?, Int64?
+                [String]?, [String]?, String?, Int64?, String?, String
             ).self
         )
         var config: ProxyCacheConfig?
@@ -157,7 +173,11 @@ package struct OrganizationStore: Sendable {
             name: try parsed(name, "name"),
             proxyCache: config,
             isPublic: isPublic,
-            timeMachine: timeMachine.map { .seconds($0) }
+            timeMachine: timeMachine.map { .seconds($0) },
+            scanPolicy: ScanPolicy(
+                blockSeverity: blockSeverity.flatMap(Severity.init(name:)),
+                unscanned: try parsed(unscanned, "unscanned")
+            )
         )
     }
 }

@@ -25,6 +25,11 @@ package enum JobKind: String, Sendable, Hashable, Codable {
     case listFetch = "list_fetch"
     case blobFetch = "blob_fetch"
     case upstreamCheck = "upstream_check"
+    /// Of the scan dispatcher; the payload of each is its unique key.
+    case imageScan = "image_scan"
+    case scanDeletion = "scan_deletion"
+    case scanNotification = "scan_notification"
+    case vulnerabilityNotice = "vulnerability_notice"
 }
 
 package enum JobQueueName: String, Sendable, Hashable, Codable, CaseIterable {
@@ -34,6 +39,8 @@ package enum JobQueueName: String, Sendable, Hashable, Codable, CaseIterable {
     case blobs
     /// Whatever no client waits for, of both kinds. It has slots of its own, so that clients never wait behind it.
     case fills
+    /// Images for the scanner.
+    case scans
 }
 
 /// Places in a queue; smaller is sooner.

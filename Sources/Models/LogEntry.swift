@@ -40,6 +40,8 @@ package enum LogKind: String, Sendable, Hashable, Codable, CaseIterable {
     case pinTag = "pin_tag"
     case unpinTag = "unpin_tag"
     case changeUpstreamLimit = "change_upstream_limit"
+    case changeScanPolicy = "org_change_scan_policy"
+    case vulnerabilityFound = "vulnerability_found"
 }
 
 /// How a pull went.

@@ -74,23 +74,34 @@ package struct Organization: Hashable, Sendable {
     package let isPublic: Bool
     /// How long ended tags can be revived; nil for as long as the deployment says.
     package let timeMachine: Duration?
+    /// Which images are served, by what the scanner says of them.
+    package let scanPolicy: ScanPolicy
 
     package init(
         id: OrganizationID,
         name: OrganizationName,
         proxyCache: ProxyCacheConfig?,
         isPublic: Bool = false,
-        timeMachine: Duration? = nil
+        timeMachine: Duration? = nil,
+        scanPolicy: ScanPolicy = .off
     ) {
         self.id = id
         self.name = name
         self.proxyCache = proxyCache
         self.isPublic = isPublic
         self.timeMachine = timeMachine
+        self.scanPolicy = scanPolicy
     }
 
     /// The same without its upstream: only what is cached is served.
     package var withoutUpstream: Organization {
-        Organization(id: id, name: name, proxyCache: nil, isPublic: isPublic, timeMachine: timeMachine)
+        Organization(
+            id: id,
+            name: name,
+            proxyCache: nil,
+            isPublic: isPublic,
+            timeMachine: timeMachine,
+            scanPolicy: scanPolicy
+        )
     }
 }

@@ -17,6 +17,7 @@ package final class ChangeHub: Service {
         case queue(String)
         case job(JobID)
         case blob(String)
+        case scan(String)
     }
 
     private struct State {
@@ -80,6 +81,7 @@ package final class ChangeHub: Service {
             case .jobs: wake(.queue(item))
             case .finishedJobs: Int64(item).map { wake(.job(JobID(rawValue: $0))) }
             case .blobs: wake(.blob(item))
+            case .scans: wake(.scan(item))
             case .organizations, .accounts, .upstreams: break
             }
             let callbacks = state.withLock { $0.callbacks[channel] ?? [] }

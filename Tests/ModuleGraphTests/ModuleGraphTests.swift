@@ -20,24 +20,32 @@ struct ModuleGraphTests {
         "Jobs": ["Models", "OCI", "Postgres"],
         "Blobs": ["CLinux", "Models", "OCI"],
         "Upstream": ["HTTPTransport", "Models", "OCI"],
+        "Clair": ["HTTPTransport", "Models"],
         // shared flow
         "PullThrough": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres"],
         "Accounts": ["Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "ServiceRuntime": ["Metadata", "Postgres"],
         // services
-        "Frontend": ["Accounts", "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
+        "Frontend": ["Accounts", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Fetcher": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream"],
         "Management": [
-            "Accounts", "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing",
+            "Accounts", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing",
+        ],
+        "Scanning": [
+            "Accounts", "Clair", "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough",
         ],
         "Operations": ["Jobs", "Metadata", "Models", "OCI", "Postgres"],
         "Supervision": [],
         // executables
         "RegistryFrontend": [
-            "Accounts", "Blobs", "Frontend", "Jobs", "Management", "OCI", "Postgres", "PullThrough", "ServiceRuntime",
+            "Accounts", "Blobs", "Clair", "Frontend", "Jobs", "Management", "OCI", "Postgres", "PullThrough",
+            "ServiceRuntime",
         ],
         "UpstreamFetcher": [
             "Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream",
+        ],
+        "ScanDispatcher": [
+            "Clair", "HTTPTransport", "Models", "Postgres", "PullThrough", "Scanning", "ServiceRuntime",
         ],
         "Entrepot": [
             "Accounts", "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "Sealing",

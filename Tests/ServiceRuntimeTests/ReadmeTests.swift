@@ -17,7 +17,7 @@ struct ReadmeTests {
 
     @Test("every setting is there with its default, and no other")
     func settings() throws {
-        let definition = /SettingKey\(\s*"([A-Z_]+)",\s*kind: \.\w+,\s*default: "([^"]*)"/
+        let definition = /SettingKey\(\s*"([A-Z0-9_]+)",\s*kind: \.\w+,\s*default: "([^"]*)"/
         var defined: [String: String] = [:]
         for file in try FileManager.default.subpathsOfDirectory(atPath: Self.root.path + "/Sources")
         where file.hasSuffix(".swift") {
@@ -35,7 +35,7 @@ struct ReadmeTests {
         var documented: Set<String> = []
         for row in section.split(separator: "\n") where row.hasPrefix("| `") {
             let cells = row.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
-            for name in cells[0].matches(of: /`([A-Z_]+)`/).map({ String($0.1) }) {
+            for name in cells[0].matches(of: /`([A-Z0-9_]+)`/).map({ String($0.1) }) {
                 documented.insert(name)
                 let value = try #require(defined[name], "\(name) isn't a setting")
                 guard cells[1] != "see above" else { continue }

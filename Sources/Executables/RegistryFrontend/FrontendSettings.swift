@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Clair
 import Frontend
 import Management
 import OCI
@@ -27,19 +28,12 @@ struct FrontendSettings {
         help: "how long a client waits for the next byte of a blob"
     )
 
-    private static let serverHostname = SettingKey(
-        "SERVER_HOSTNAME",
-        kind: .string,
-        default: "",
-        help: "host, with port if need be, under which clients know the registry; the address they connect to if empty"
+    private static let scanTimeout = SettingKey(
+        "SCAN_TIMEOUT",
+        kind: .duration,
+        default: "60s",
+        help: "how long a client waits for the scan of an image whose organization wants that"
     )
-    private static let urlScheme = SettingKey(
-        "PREFERRED_URL_SCHEME",
-        kind: .string,
-        default: "http",
-        help: "how clients reach the registry: `http`, or `https` behind a proxy that speaks TLS"
-    )
-
     private static let relaxedLogging = SettingKey(
         "ALLOW_PULLS_WITHOUT_STRICT_LOGGING",
         kind: .bool,
@@ -54,8 +48,9 @@ struct FrontendSettings {
     )
 
     static let keys =
-        SharedSettings.keys + [
-            listenAddress, manifestTimeout, stallTimeout, serverHostname, urlScheme, relaxedLogging, logRetention,
+        SharedSettings.keys + ServerSettings.keys + [
+            listenAddress, manifestTimeout, stallTimeout, relaxedLogging, logRetention, scanTimeout,
+            ScannerSettings.key, ScannerSettings.issuer,
         ]
 
     let database: String
@@ -73,14 +68,14 @@ struct FrontendSettings {
         frontend.host = listen.host
         frontend.port = listen.port
         frontend.manifestDeadline = try settings.duration(Self.manifestTimeout)
-        let hostname = try settings.string(Self.serverHostname)
+        let hostname = try settings.string(ServerSettings.hostname)
         guard hostname.isEmpty || Authority.isValid(hostname) else {
-            throw settings.invalid(Self.serverHostname, hostname, "expected a host, with a port if need be")
+            throw settings.invalid(ServerSettings.hostname, hostname, "expected a host, with a port if need be")
         }
         frontend.serverHostname = hostname.isEmpty ? nil : hostname
-        let scheme = try settings.string(Self.urlScheme)
+        let scheme = try settings.string(ServerSettings.scheme)
         guard scheme == "http" || scheme == "https" else {
-            throw settings.invalid(Self.urlScheme, scheme, "expected http or https")
+            throw settings.invalid(ServerSettings.scheme, scheme, "expected http or https")
         }
         frontend.urlScheme = scheme
         management.server = hostname.isEmpty ? nil : "\(scheme)://\(hostname)"
@@ -93,5 +88,11 @@ struct FrontendSettings {
             throw settings.invalid(Self.logRetention, "\(frontend.log.retention)", "expected a day (1d) at the least")
         }
         frontend.stallDeadline = try settings.duration(Self.stallTimeout)
+        frontend.scanDeadline = try settings.duration(Self.scanTimeout)
+        let secret = try settings.secret(ScannerSettings.key)
+        let issuer = try settings.string(ScannerSettings.issuer)
+        do { frontend.scannerKey = secret.isEmpty ? nil : try SharedKey(base64: secret, issuer: issuer) } catch {
+            throw settings.invalid(ScannerSettings.key, secret, "\(error)")
+        }
     }
 }

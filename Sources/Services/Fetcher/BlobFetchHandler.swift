@@ -25,6 +25,7 @@ struct BlobFetchHandler: JobHandler {
     private let organizations = OrganizationStore()
     private let blobs = BlobStore()
     private let states = ImageStateStore()
+    private let scans = ScanStore()
     private let queue = JobQueue()
 
     init(
@@ -191,18 +192,21 @@ struct BlobFetchHandler: JobHandler {
         try await BlockingIO.run { try writer.publish() }
         let replaced: BlobPlacement?
         let completed: [ManifestID]
+        let scanned: Int
         do {
-            (replaced, completed) = try await client.withTransaction { transaction in
+            (replaced, completed, scanned) = try await client.withTransaction { transaction in
                 try await queue.complete(job.lease, result: Self.success(fetch), on: transaction)
                 let replaced = try await blobs.place(placement, on: transaction)
-                guard replaced == nil else { return (replaced, []) }
-                return (nil, try await states.completed(by: fetch.digest, on: transaction))
+                guard replaced == nil else { return (replaced, [], 0) }
+                let completed = try await states.completed(by: fetch.digest, on: transaction)
+                return (nil, completed, try await scans.queue(completed, on: transaction))
             }
         } catch let error as JobQueueError where error.code == .leaseLost {
             try storage.remove(placement)
             throw error
         }
         if let replaced { try storage.remove(replaced) }
+        if scanned > 0 { await notifier.jobsAvailable(.scans) }
         logger.info(
             "blob fetched",
             metadata: ["bytes": "\(placement.sizeBytes)", "completed": "\(completed.count)"]

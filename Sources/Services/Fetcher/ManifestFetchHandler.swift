@@ -21,6 +21,7 @@ struct ManifestFetchHandler: JobHandler {
     private let organizations = OrganizationStore()
     private let manifests = ManifestStore()
     private let tags = TagStore()
+    private let scans = ScanStore()
     private let queue = JobQueue()
     /// A client waits: a short second look at an upstream that stumbled, no more.
     private let retry = RetryPolicy(base: .milliseconds(150), cap: .milliseconds(600))
@@ -117,7 +118,7 @@ struct ManifestFetchHandler: JobHandler {
     ) async throws -> ManifestFetched {
         let manifest = try await get(reference, repository, tries: tries)
         let (digest, document) = try Self.verify(manifest, reference, repository)
-        return try await client.withTransaction { transaction in
+        let (fetched, isScanned) = try await client.withTransaction { transaction in
             let (repositoryID, manifestID) = try await manifests.store(
                 document,
                 bytes: manifest.bytes,
@@ -136,14 +137,17 @@ struct ManifestFetchHandler: JobHandler {
                 )
             }
             try await fill.enqueue(for: document, manifest: manifestID, fetch, config, on: transaction)
+            let isScanned = try await scans.queueIfComplete(manifestID, on: transaction)
             let fetched = ManifestFetched(digest: digest, isNew: true)
             try await queue.complete(
                 job.lease,
                 result: JSONText.encode(FetchVerdict(success: fetched)),
                 on: transaction
             )
-            return fetched
+            return (fetched, isScanned)
         }
+        if isScanned { await notifier.jobsAvailable(.scans) }
+        return fetched
     }
 
     private func get(

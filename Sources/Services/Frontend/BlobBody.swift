@@ -24,8 +24,8 @@ struct BlobBody: Sendable {
 
     let source: Source
     let parts: [Part]
-    /// Whose repository it is served from.
-    let organization: OrganizationID
+    /// Whose client gets it; nil for somebody who is no client.
+    let organization: OrganizationID?
     let deadline: Duration
     /// The connection is plain HTTP/1: nothing has to touch the bytes on their way.
     let canSendFiles: Bool

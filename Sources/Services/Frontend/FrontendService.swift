@@ -2,6 +2,7 @@
 
 package import Accounts
 package import Blobs
+package import Clair
 package import HummingbirdCore
 import Jobs
 package import Logging
@@ -31,6 +32,10 @@ package struct FrontendService: Service {
         package var log = PullLog.Configuration()
         /// Whether upstreams are asked for anything.
         package var isProxying = true
+        /// How long a client waits for the scan of an image whose organization wants that.
+        package var scanDeadline: Duration = .seconds(60)
+        /// What the scanner signs with; nil for a scanner that has nothing to tell us.
+        package var scannerKey: SharedKey?
         /// Header bytes of a request, all fields together.
         package var maximumHeaderBytes = 32 * 1024
 
@@ -120,7 +125,8 @@ package struct FrontendService: Service {
                     desk: desk,
                     upstreams: upstreams,
                     recorder: recorder
-                )
+                ),
+                gate: ScanGate(client: client, hub: hub, deadline: configuration.scanDeadline)
             ),
             blobs: BlobEndpoint(
                 pull: BlobPull(client: client, storage: storage, logger: logger),
@@ -129,6 +135,14 @@ package struct FrontendService: Service {
                 canSendFiles: true
             ),
             lists: ListEndpoint(pull: ListPull(client: client, desk: desk, upstreams: upstreams)),
+            scanner: ScannerEndpoint(
+                client: client,
+                storage: storage,
+                signer: signer,
+                key: configuration.scannerKey,
+                notifier: notifier,
+                sendDeadline: configuration.sendDeadline
+            ),
             log: log,
             traffic: traffic,
             other: other,

@@ -8,6 +8,7 @@ import PullThrough
 /// `GET` and `HEAD` of manifests (distribution-spec end-3).
 struct ManifestEndpoint: Sendable {
     let pull: ManifestPull
+    let gate: ScanGate
 
     func answer(
         _ reference: Reference,
@@ -24,6 +25,7 @@ struct ManifestEndpoint: Sendable {
             throw RegistryError(.manifestUnknown, message: "\(place) has no manifest \(reference)")
         }
         let manifest = pulled.manifest
+        try await gate.check(manifest, in: place)
         let tag = EntityTag(manifest.digest)
         var reply = Reply(
             status: 200,

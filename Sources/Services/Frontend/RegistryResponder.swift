@@ -18,6 +18,7 @@ struct RegistryResponder: Sendable {
     let manifests: ManifestEndpoint
     let blobs: BlobEndpoint
     let lists: ListEndpoint
+    let scanner: ScannerEndpoint
     let log: PullLog
     let traffic: TrafficCounter
     let other: FrontendService.OtherPaths?
@@ -42,8 +43,8 @@ struct RegistryResponder: Sendable {
         } catch {
             failure = error
         }
-        if case .blob(let body) = reply.body {
-            traffic.blob(bytes: body.sent.bytes, of: body.organization)
+        if case .blob(let body) = reply.body, let organization = body.organization {
+            traffic.blob(bytes: body.sent.bytes, of: organization)
         }
         record(request, reply, outcome, since: start, failure: failure, from: channel.remoteAddress)
         if let failure { throw failure }
@@ -71,6 +72,7 @@ struct RegistryResponder: Sendable {
 
     private func route(_ request: Request, on channel: any Channel) async throws -> (Reply, PullOutcome?) {
         if request.uri.path == TokenService.path { return (try await tokens.answer(request, on: channel), nil) }
+        if request.uri.path.hasPrefix(ScannerEndpoint.prefix) { return (try await scanner.answer(request), nil) }
         let parsed = try RegistryRequest(method: request.method, target: request.head.path ?? "")
         var (reply, outcome) = try await route(parsed, request, on: channel)
         // Says that the parameter was used (distribution-spec "Registry Proxying").

@@ -60,6 +60,7 @@ package struct ManagementAPI: Sendable {
             RepositoryRoutes(client: client, access: access).operations,
             TagRoutes(client: client, access: access, timeMachine: configuration.timeMachine).operations,
             ManifestRoutes(client: client).operations,
+            SecurityRoutes(client: client).operations,
             LogRoutes(client: client).operations,
             StatisticsRoutes(client: client).operations,
             DoctorRoutes(client: client, desk: desk, space: space).operations,

@@ -66,6 +66,16 @@ struct OrganizationRoutes: Sendable {
                     Schema.may("public_pull", .flag), Schema.may("email", .text(), "The model's; without use here."),
                     Schema.may("tag_expiration_s", .seconds, "The time machine, as the model calls it."),
                     Schema.may("time_machine_s", .seconds, "The same under our name; null: as the deployment says."),
+                    Schema.may(
+                        "block_severity",
+                        .choice(ScanPolicy.severities),
+                        "Images with a fixable finding of it or worse are refused."
+                    ),
+                    Schema.may(
+                        "unscanned",
+                        .choice(UnscannedPolicy.allCases.map(\.rawValue)),
+                        "What becomes of pulls of images that aren't scanned yet, where findings are asked for."
+                    ),
                 ],
                 .says("Updated"),
                 edit
@@ -148,6 +158,8 @@ struct OrganizationRoutes: Sendable {
         Schema.may("time_machine_s", .natural, "The same under our name."),
         Schema.may("quotas", .list(.object(QuotaRoutes.view)), "Of members only."),
         Schema.may("quota_report", .object(QuotaRoutes.report), "Of members only."),
+        Schema.has("block_severity", .choice(ScanPolicy.severities), "Of findings for which an image is refused."),
+        Schema.has("unscanned", .choice(UnscannedPolicy.allCases.map(\.rawValue))),
     ]
 
     private struct View: Encodable {
@@ -160,6 +172,8 @@ struct OrganizationRoutes: Sendable {
         let time_machine_s: Int64?
         let quotas: [QuotaRoutes.View]?
         let quota_report: QuotaRoutes.Report?
+        let block_severity: String
+        let unscanned: String
     }
 
     private func show(_ call: Call) async throws -> Response {
@@ -178,7 +192,9 @@ struct OrganizationRoutes: Sendable {
                 tag_expiration_s: timeMachine,
                 time_machine_s: timeMachine,
                 quotas: isMember ? quota.map { [QuotaRoutes.View($0)] } ?? [] : nil,
-                quota_report: isMember ? try await QuotaRoutes.report(quota, of: organization, on: client) : nil
+                quota_report: isMember ? try await QuotaRoutes.report(quota, of: organization, on: client) : nil,
+                block_severity: organization.scanPolicy.blockSeverity?.name ?? ScanPolicy.noSeverity,
+                unscanned: organization.scanPolicy.unscanned.rawValue
             )
         )
     }
@@ -203,6 +219,10 @@ struct OrganizationRoutes: Sendable {
                 call.context,
                 facts: ["tag_expiration": seconds.map { "\($0)s" } ?? "default"]
             )
+        }
+        if let policy = ScanPolicy(call.body, current: organization.scanPolicy) {
+            try await store.setScanPolicy(policy, organization.id, on: client)
+            try await access.changed(organization, .changeScanPolicy, call.context, facts: policy.facts)
         }
         return try APIReply.json("Updated")
     }

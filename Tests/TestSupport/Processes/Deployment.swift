@@ -19,7 +19,12 @@ package final class Deployment: Sendable {
     let operatorLogin = Once<[String: String]>()
     private let environment: [String: String]
     private let markers = Atomic(0)
-    private let running = Mutex((frontends: [TestProcess](), fetchers: [TestProcess](), clients: [TestClient]()))
+    private let running = Mutex(
+        (
+            frontends: [TestProcess](), fetchers: [TestProcess](), dispatchers: [TestProcess](),
+            clients: [TestClient]()
+        )
+    )
 
     /// Runs `body` against a deployment.
     /// - Parameter proxies: `ORG=UPSTREAM[/NAMESPACE]`
@@ -69,6 +74,7 @@ package final class Deployment: Sendable {
 
     package var frontends: [TestProcess] { running.withLock { $0.frontends } }
     package var fetchers: [TestProcess] { running.withLock { $0.fetchers } }
+    package var dispatchers: [TestProcess] { running.withLock { $0.dispatchers } }
     /// A client for each frontend.
     package var clients: [TestClient] { running.withLock { $0.clients } }
     /// A client of the first frontend.
@@ -94,9 +100,22 @@ package final class Deployment: Sendable {
         running.withLock { $0.fetchers.append(process) }
     }
 
+    /// Starts a scan dispatcher, whose scanner gets layers from the first frontend.
+    /// - Parameter settings: of this dispatcher alone
+    package func addDispatcher(scanner: String, _ settings: [String: String] = [:]) async throws {
+        let own = [
+            "ENTREPOT_SECURITY_SCANNER_V4_ENDPOINT": scanner,
+            "ENTREPOT_SCAN_LAYERS_URL": registry.base,
+            "ENTREPOT_SECURITY_SCANNER_INDEXING_INTERVAL": "200ms",
+        ]
+        let process = try start("scan-dispatcher", own.merging(environment) { $1 }.merging(settings) { $1 })
+        try await process.line(containing: "started")
+        running.withLock { $0.dispatchers.append(process) }
+    }
+
     /// Ends the processes as an operator does; checks nothing.
     private func end() async {
-        for process in frontends + fetchers {
+        for process in frontends + fetchers + dispatchers {
             process.kill(SIGKILL)
             _ = try? await process.exitStatus()  // killed: it ends
         }

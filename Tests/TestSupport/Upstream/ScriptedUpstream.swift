@@ -3,11 +3,8 @@
 import Foundation
 package import HTTPTypes
 import HummingbirdCore
-import Logging
 import NIOCore
-import NIOPosix
 import OCI
-import ServiceLifecycle
 import Synchronization
 
 /// The pull half of a registry, in this process, which does what a test tells it to, right or wrong.
@@ -44,46 +41,11 @@ package final class ScriptedUpstream: Sendable {
         _ body: (ScriptedUpstream) async throws -> Result
     ) async throws -> Result {
         let upstream = ScriptedUpstream()
-        let (ports, announce) = AsyncStream.makeStream(of: Int.self)
-        let channel = HTTP1Channel { request, writer, channel in
+        return try await TestServer.with { request, writer, channel in
             try await upstream.respond(request, writer, channel)
-        }
-        var logger = Logger(label: "upstream")
-        logger.logLevel = .critical
-        let server = channel.server(
-            configuration: ServerConfiguration(address: .hostname("127.0.0.1", port: 0)),
-            onServerRunning: { announce.yield($0.localAddress?.port ?? 0) },
-            eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
-            logger: logger
-        )
-        return try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await server.run() }
-            for await port in ports {
-                upstream.bound.withLock { $0 = port }
-                break
-            }
-            let result: Swift.Result<Result, any Error>
-            do { result = .success(try await body(upstream)) } catch { result = .failure(error) }
-            await end(server)
-            group.cancelAll()
-            return try result.get()
-        }
-    }
-
-    /// Closes the listening socket before anything is cancelled: NIO takes a connection that was accepted and never served
-    /// for a mistake, and traps (swift-nio issue 3481). Who still waits for an answer is given up a moment later.
-    private static func end(_ server: any Service) async {
-        guard let server = server as? Server<HTTP1Channel> else { preconditionFailure("another kind of server") }
-        let (connections, allClosed) = AsyncStream.makeStream(of: Void.self)
-        Task {
-            try? await server.shutdownGracefully()  // fails where sockets are gone, which is what is wanted
-            allClosed.finish()
-        }
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { for await _ in connections {} }
-            group.addTask { try? await Task.sleep(for: .seconds(1)) }  // cancelled when nobody waits
-            await group.next()
-            group.cancelAll()
+        } _: { port in
+            upstream.bound.withLock { $0 = port }
+            return try await body(upstream)
         }
     }
 

@@ -60,7 +60,8 @@ struct Bringup {
         }
     }
 
-    /// Fetchers first, so that the first pull finds one; frontends end first, so that no pull loses its fetcher.
+    /// Fetchers first, so that the first pull finds one; frontends end before them, so that no pull loses its fetcher. The
+    /// dispatcher last: the scanner gets its layers from a frontend.
     private func runServices(_ folder: DataFolder, database: String, until stop: StopFlag) async throws {
         guard !stop.isSet else { return }
         try await prepareSchema(database, folder)
@@ -68,8 +69,10 @@ struct Bringup {
             try await withChildren((0..<settings.frontends).map { frontend($0, folder, database) }, stop) {
                 try await waitUntilServing(stop)
                 guard !stop.isSet else { return }
-                try await announce(database)
-                await stop.wait()
+                try await withChildren(dispatchers(folder, database), stop) {
+                    try await announce(database)
+                    await stop.wait()
+                }
             }
         }
     }
@@ -168,6 +171,14 @@ struct Bringup {
         var configuration = service("registry-frontend", name: "frontend-\(index + 1)", folder, database)
         configuration.environment["ENTREPOT_LISTEN_ADDRESS"] = "\(address(index))"
         return configuration
+    }
+
+    /// One, if there is a scanner.
+    private func dispatchers(_ folder: DataFolder, _ database: String) -> [ChildProcess.Configuration] {
+        guard settings.isScanning else { return [] }
+        var configuration = service("scan-dispatcher", name: "scan-dispatcher", folder, database)
+        if !settings.hasLayersURL { configuration.environment["ENTREPOT_SCAN_LAYERS_URL"] = "http://\(reachable(0))" }
+        return [configuration]
     }
 
     private func service(

@@ -36,7 +36,11 @@ struct UpSettings {
         help: "password of the superuser `admin` that a first start of `entrepot up` makes; a random one if empty"
     )
 
-    static let keys = SharedSettings.keys + [data, listen, frontends, fetchers, allowedHosts, adminPassword]
+    static let keys =
+        SharedSettings.keys + [
+            data, listen, frontends, fetchers, allowedHosts, adminPassword, ScannerSettings.feature,
+            ScannerSettings.endpoint, ScannerSettings.layersURL, ServerSettings.hostname,
+        ]
 
     /// Organizations of a first start that names none.
     static let wellKnown = [
@@ -53,6 +57,10 @@ struct UpSettings {
     let adminPassword: String?
     /// Nil: make a private cluster.
     let database: String?
+    /// Whether there is a scanner.
+    let isScanning: Bool
+    /// Whether it is said how the scanner reaches a frontend.
+    let hasLayersURL: Bool
     let logFormat: String
     /// `config.yaml`, empty for none.
     let config: String
@@ -99,6 +107,11 @@ struct UpSettings {
         adminPassword = try Superuser.password(settings)
         let database = try settings.secret(SharedSettings.database)
         self.database = database.isEmpty ? nil : database
+        isScanning =
+            try settings.bool(ScannerSettings.feature) && !settings.string(ScannerSettings.endpoint).isEmpty
+        hasLayersURL = try [ScannerSettings.layersURL, ServerSettings.hostname].contains {
+            try !settings.string($0).isEmpty
+        }
         logFormat = try settings.string(SharedSettings.logFormat)
         config = settings.path
         self.proxies = try proxies.map(Proxy.init)

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Clair
+import Foundation
+import HTTPTransport
+import Postgres
+import PullThrough
+import Scanning
+import ServiceRuntime
+
+/// Hands cached images to the vulnerability scanner.
+@main
+struct ScanDispatcher {
+    static func main() async {
+        await ServiceRuntime.main(name: "scan-dispatcher", keys: ScanDispatcherSettings.keys) { runtime in
+            let settings = try ScanDispatcherSettings(runtime.settings)
+            let postgres = PostgresConfiguration(
+                connectionString: settings.database,
+                applicationName: "scan-dispatcher",
+                maximumConnections: settings.databaseConnections
+            )
+            let client = PostgresClient(postgres, logger: runtime.logger)
+            try await runtime.waitForSchema(client)
+            let hub = ChangeHub(postgres, logger: runtime.logger)
+            // Both addresses are the operator's own, and usually private.
+            let transport = HTTPTransport(
+                HTTPTransportConfiguration(addressPolicy: .unrestricted),
+                logger: runtime.logger
+            )
+            defer { transport.shutdown() }
+            let scanning = ScanningService(
+                settings.scanning,
+                worker: "\(ProcessInfo.processInfo.hostName):\(ProcessInfo.processInfo.processIdentifier)",
+                client: client,
+                clair: ClairClient(settings.clair, transport: transport, key: settings.key),
+                transport: transport,
+                hub: hub,
+                logger: runtime.logger
+            )
+            try await runtime.run([client, hub, scanning], healthChecks: [.database(client)])
+        }
+    }
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How clients, and others, reach the frontends.
+package enum ServerSettings {
+    package static let hostname = SettingKey(
+        "SERVER_HOSTNAME",
+        kind: .string,
+        default: "",
+        help: "host, with port if need be, under which clients know the registry; the address they connect to if empty"
+    )
+    package static let scheme = SettingKey(
+        "PREFERRED_URL_SCHEME",
+        kind: .string,
+        default: "http",
+        help: "how clients reach the registry: `http`, or `https` behind a proxy that speaks TLS"
+    )
+
+    package static let keys = [hostname, scheme]
+}
