@@ -14,6 +14,8 @@ package struct TagStore: Sendable {
         case latest
     }
 
+    private let usage = UsageStore()
+
     package init() {}
 
     /// The tag, unless it has ended.
@@ -72,10 +74,10 @@ package struct TagStore: Sendable {
         expiration: Duration?,
         on db: some Queryable
     ) async throws {
-        // Two checks of one tag are one job, but a lapsed job's successor may race its zombie: the row lock on the
-        // repository puts them in order. clock_timestamp() because now() is when the transaction began: one that waited
-        // for the lock would end a lifetime before its start.
-        try await db.query("SELECT id FROM repository WHERE id = \(repository.rawValue) FOR UPDATE")
+        // Two checks of one tag are one job, but a lapsed job's successor may race its zombie: the organization's lock
+        // puts them in order. clock_timestamp() because now() is when the transaction began: one that waited for the lock
+        // would end a lifetime before its start.
+        try await usage.lock(owning: repository, on: db)
         try await db.query(
             """
             UPDATE tag SET lifetime_end_at = greatest(least(clock_timestamp(), expires_at), lifetime_start_at),

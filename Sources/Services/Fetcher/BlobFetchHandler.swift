@@ -24,6 +24,7 @@ struct BlobFetchHandler: JobHandler {
     private let logger: Logger
     private let organizations = OrganizationStore()
     private let blobs = BlobStore()
+    private let usage = UsageStore()
     private let states = ImageStateStore()
     private let queue = JobQueue()
 
@@ -193,10 +194,12 @@ struct BlobFetchHandler: JobHandler {
         let completed: [ManifestID]
         do {
             (replaced, completed) = try await client.withTransaction { transaction in
-                try await queue.complete(job.lease, result: Self.success(fetch), on: transaction)
+                try await usage.lockHolders(of: fetch.digest, on: transaction)
                 let replaced = try await blobs.place(placement, on: transaction)
-                guard replaced == nil else { return (replaced, []) }
-                return (nil, try await states.completed(by: fetch.digest, on: transaction))
+                let completed = replaced == nil ? try await states.completed(by: fetch.digest, on: transaction) : []
+                // Last: who stores a manifest holds the locks above when it comes to jobs.
+                try await queue.complete(job.lease, result: Self.success(fetch), on: transaction)
+                return (replaced, completed)
             }
         } catch let error as JobQueueError where error.code == .leaseLost {
             try storage.remove(placement)
