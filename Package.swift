@@ -68,13 +68,17 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 }
 
 /// Building these tests builds the programs that they start.
-let executables: [Target.Dependency] = ["RegistryFrontend", "UpstreamFetcher", "Entrepot"]
+let executables: [Target.Dependency] = [
+    "RegistryFrontend", "UpstreamFetcher", "QuotaPruner", "GarbageCollector", "Entrepot",
+]
 
 let package = Package(
     name: "entrepot",
     products: [
         .executable(name: "registry-frontend", targets: ["RegistryFrontend"]),
         .executable(name: "upstream-fetcher", targets: ["UpstreamFetcher"]),
+        .executable(name: "quota-pruner", targets: ["QuotaPruner"]),
+        .executable(name: "garbage-collector", targets: ["GarbageCollector"]),
         .executable(name: "entrepot", targets: ["Entrepot"]),
     ],
     dependencies: [
@@ -152,6 +156,19 @@ let package = Package(
             ]
         ),
         library(
+            "Pruning",
+            path: "Sources/Services/Pruning",
+            [
+                "HTTPTransport", "Jobs", "Metadata", "Models", "Postgres", "PullThrough", crypto, httpTypes, logging,
+                serviceLifecycle,
+            ]
+        ),
+        library(
+            "Collection",
+            path: "Sources/Services/Collection",
+            ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", logging, serviceLifecycle]
+        ),
+        library(
             "Operations",
             path: "Sources/Services/Operations",
             ["Jobs", "Metadata", "Models", "OCI", "Postgres", logging]
@@ -167,6 +184,8 @@ let package = Package(
             "UpstreamFetcher",
             ["Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream"]
         ),
+        executable("QuotaPruner", ["HTTPTransport", "Postgres", "Pruning", "PullThrough", "ServiceRuntime"]),
+        executable("GarbageCollector", ["Blobs", "Collection", "Metadata", "Models", "Postgres", "ServiceRuntime"]),
         executable(
             "Entrepot",
             [
@@ -198,11 +217,13 @@ let package = Package(
         tests("UpstreamTests", ["HTTPTransport", "Models", "OCI", "Upstream", httpTypes, logging]),
         tests("PullThroughTests", ["Blobs", "Models", "OCI", "PullThrough"]),
         tests("FetcherTests", ["Blobs", "Fetcher", "HTTPTransport", "Models", "OCI", "Upstream", httpTypes, logging]),
+        tests("PruningTests", ["HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Pruning", logging]),
+        tests("CollectionTests", ["Blobs", "Collection", "Metadata", "Models", "OCI", "Postgres", logging]),
         tests("FrontendTests", ["Frontend", "HTTPTransport", "Models", "OCI", httpTypes]),
         tests("ServiceRuntimeTests", ["ServiceRuntime", logging]),
         tests("AccountsTests", ["Accounts", "Metadata", "Models", "OCI", "Postgres", crypto, jwt, logging]),
         tests("OperationsTests", ["Models", "OCI", "Operations"]),
         tests("SupervisionTests", ["Supervision", logging]),
-        tests("EndToEndTests", ["HTTPTransport", "Models", "OCI", "Postgres", httpTypes] + executables),
+        tests("EndToEndTests", ["HTTPTransport", "Metadata", "Models", "OCI", "Postgres", httpTypes] + executables),
     ]
 )

@@ -14,7 +14,7 @@ package import OCI
 /// dies, so a partial is taken over exactly when nobody can write to it any more. A verified partial is read-only by
 /// its mode, which readers see in the same `fstat` that tells them its size.
 package struct FileBlobStorage: BlobStorage {
-    private let root: String
+    let root: String
 
     /// Makes the folders. Throws ``BlobStorageError`` when it can't.
     package init(root: String) throws {
@@ -112,7 +112,7 @@ package struct FileBlobStorage: BlobStorage {
 
     // MARK: - Names
 
-    private func path(_ digest: Digest, _ generation: Generation) -> String {
+    func path(_ digest: Digest, _ generation: Generation) -> String {
         "\(root)/blobs/\(digest.algorithm.rawValue)/\(digest.hex.prefix(2))/\(digest.hex).\(generation)"
     }
 

@@ -24,6 +24,9 @@ package enum JobKind: String, Sendable, Hashable, Codable {
     case manifestFetch = "manifest_fetch"
     case listFetch = "list_fetch"
     case blobFetch = "blob_fetch"
+    case prune
+    case recompute = "recompute_usage"
+    case thresholdNotice = "threshold_notice"
 }
 
 package enum JobQueueName: String, Sendable, Hashable, Codable, CaseIterable {
@@ -33,6 +36,8 @@ package enum JobQueueName: String, Sendable, Hashable, Codable, CaseIterable {
     case blobs
     /// Whatever no client waits for, of both kinds. It has slots of its own, so that clients never wait behind it.
     case fills
+    /// What pruners do.
+    case quota
 }
 
 /// Places in a queue; smaller is sooner.

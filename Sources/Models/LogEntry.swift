@@ -21,6 +21,8 @@ package enum LogKind: String, Sendable, Hashable, Codable, CaseIterable {
     case deleteProxyCache = "delete_proxy_cache_config"
     case changeCredentials = "change_proxy_cache_credentials"
     case changeUpstreamLimit = "change_upstream_limit"
+    case quotaWarning = "quota_warning"
+    case quotaReject = "quota_error"
 }
 
 /// How a pull went.

@@ -43,3 +43,41 @@ package struct UsageDrift: Sendable, Hashable {
 
     package var isNone: Bool { memberships == 0 && contents == 0 && sums == 0 }
 }
+
+/// What the collector has done, or would do now, of one kind.
+package struct CollectionCount: Sendable, Hashable {
+    package enum Kind: String, Sendable, Hashable, CaseIterable {
+        /// Ended lifetimes that the time machine has let go.
+        case tags
+        /// Manifests that repositories no longer have.
+        case memberships
+        /// Manifests that no repository has.
+        case manifests
+        /// Blobs that no manifest names, condemned.
+        case condemned
+        /// Condemned blobs whose grace is over.
+        case blobs
+        /// Stored objects that were removed.
+        case objects
+        /// Repositories that became empty.
+        case repositories
+        /// Stored objects that no row spoke of.
+        case orphans
+        /// Rows whose object was missing.
+        case lost
+        /// Objects that were read and found right.
+        case scrubbed
+        /// Objects that were read and found wrong.
+        case damaged
+    }
+
+    package let kind: Kind
+    package let items: Int64
+    package let bytes: Int64
+
+    package init(_ kind: Kind, items: Int64, bytes: Int64 = 0) {
+        self.kind = kind
+        self.items = items
+        self.bytes = bytes
+    }
+}

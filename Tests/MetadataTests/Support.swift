@@ -84,7 +84,8 @@ struct Stores: Sendable {
         _ image: ImageFixture,
         in repository: String = "library/alpine",
         of organization: OrganizationID? = nil,
-        as mediaType: MediaType? = nil
+        as mediaType: MediaType? = nil,
+        keeping: ManifestStore.Keeping = .hold
     ) async throws -> (repository: RepositoryID, manifest: ManifestID) {
         let type = try mediaType ?? MediaType(image.mediaType)
         let document = try ManifestDocument(bytes: image.bytes, contentType: type)
@@ -95,6 +96,7 @@ struct Stores: Sendable {
                 digest: image.digest,
                 repository: try self.repository(repository),
                 organization: organization ?? self.organization,
+                keeping: keeping,
                 on: transaction
             )
         }
@@ -104,7 +106,7 @@ struct Stores: Sendable {
     @discardableResult
     func tag(_ tag: String, _ image: ImageFixture, in repository: String = "library/alpine") async throws -> TagRecord?
     {
-        let (repositoryID, manifest) = try await store(image, in: repository)
+        let (repositoryID, manifest) = try await store(image, in: repository, keeping: .tag)
         try await tags.point(
             TagName(tag),
             at: manifest,

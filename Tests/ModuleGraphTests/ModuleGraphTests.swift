@@ -28,6 +28,8 @@ struct ModuleGraphTests {
         "Frontend": ["Accounts", "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Fetcher": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream"],
         "Management": ["Accounts", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Sealing"],
+        "Pruning": ["HTTPTransport", "Jobs", "Metadata", "Models", "Postgres", "PullThrough"],
+        "Collection": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Operations": ["Jobs", "Metadata", "Models", "OCI", "Postgres"],
         "Supervision": [],
         // executables
@@ -37,6 +39,8 @@ struct ModuleGraphTests {
         "UpstreamFetcher": [
             "Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream",
         ],
+        "QuotaPruner": ["HTTPTransport", "Postgres", "Pruning", "PullThrough", "ServiceRuntime"],
+        "GarbageCollector": ["Blobs", "Collection", "Metadata", "Models", "Postgres", "ServiceRuntime"],
         "Entrepot": [
             "Accounts", "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "Sealing",
             "ServiceRuntime", "Supervision",

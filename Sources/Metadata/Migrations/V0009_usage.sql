@@ -44,7 +44,9 @@ CREATE TABLE organization_usage (
     -- alive, and not here yet
     reserved_bytes    bigint NOT NULL DEFAULT 0,
     -- here, and not alive any more
-    reclaimable_bytes bigint NOT NULL DEFAULT 0
+    reclaimable_bytes bigint NOT NULL DEFAULT 0,
+    -- when the sums were last compared with what is there
+    proved_at         timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (fillfactor = 50);
 
 CREATE TABLE repository_usage (

@@ -52,6 +52,18 @@ package enum SharedSettings {
         default: "true",
         help: "whether upstreams are asked for anything; if not, what is cached is served, and nothing else"
     )
+    package static let quotaManagement = SettingKey(
+        "FEATURE_QUOTA_MANAGEMENT",
+        kind: .bool,
+        default: "true",
+        help: "whether limits of organizations are kept; usage is counted in any case"
+    )
+    package static let timeMachine = SettingKey(
+        "DEFAULT_TAG_EXPIRATION",
+        kind: .duration,
+        default: "2w",
+        help: "how long ended tags can be revived, in organizations that don't say otherwise"
+    )
     package static let logLevel = SettingKey(
         "LOG_LEVEL",
         kind: .string,
@@ -67,6 +79,8 @@ package enum SharedSettings {
     )
 
     package static let keys = [
-        database, databaseConnections, blobDirectory, proxyCache, internalAddress, logLevel, logFormat, shutdownGrace,
+        database, databaseConnections, blobDirectory, proxyCache, quotaManagement, timeMachine, internalAddress,
+        logLevel,
+        logFormat, shutdownGrace,
     ]
 }

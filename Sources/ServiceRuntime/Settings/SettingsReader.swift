@@ -67,12 +67,12 @@ package struct SettingsReader: Sendable {
         }
     }
 
-    /// `30s`, `5m`, `2h`, `1d`, `250ms`, or seconds.
+    /// `30s`, `5m`, `2h`, `1d`, `2w`, `250ms`, or seconds.
     package func duration(_ key: SettingKey) throws -> Duration {
         let found = try find(key)
         let units: [(String, Duration)] = [
             ("ms", .milliseconds(1)), ("s", .seconds(1)), ("m", .seconds(60)), ("h", .seconds(3_600)),
-            ("d", .seconds(86_400)), ("", .seconds(1)),
+            ("d", .seconds(86_400)), ("w", .seconds(604_800)), ("", .seconds(1)),
         ]
         for (suffix, unit) in units where found.value.hasSuffix(suffix) {
             if let count = Int32(found.value.dropLast(suffix.count)), count >= 0 { return unit * Int(count) }
