@@ -97,6 +97,7 @@ package struct CollectionStore: Sendable {
     }
 
     /// Removes manifests that no repository has.
+    /// - Returns: how many were looked at and decided upon
     package func dropManifests(_ limits: Limits, on client: PostgresClient) async throws -> Int {
         try await step(client) { transaction in
             let candidates = try await transaction.query(
@@ -115,7 +116,7 @@ package struct CollectionStore: Sendable {
                 RETURNING size_bytes
                 """
             ).decode(Int64.self)
-            try await transaction.query(
+            let decided = try await transaction.execute(
                 """
                 DELETE FROM manifest_candidate c
                 WHERE id = ANY(\(candidates.map(\.0))::bigint[]) AND (c.manifest_id = ANY(\(locked)::bigint[])
@@ -123,11 +124,12 @@ package struct CollectionStore: Sendable {
                 """
             )
             try await add(.init(.manifests, items: Int64(bytes.count), bytes: bytes.reduce(0, +)), on: transaction)
-            return bytes.count
+            return decided
         }
     }
 
     /// Condemns blobs that no manifest names any more.
+    /// - Returns: how many were looked at and decided upon
     package func condemnBlobs(_ limits: Limits, on client: PostgresClient) async throws -> Int {
         try await step(client) { transaction in
             let candidates = try await transaction.query(
@@ -146,7 +148,7 @@ package struct CollectionStore: Sendable {
                 RETURNING coalesce(size_bytes, 0)
                 """
             ).decode(Int64.self)
-            try await transaction.query(
+            let decided = try await transaction.execute(
                 """
                 DELETE FROM blob_candidate c
                 WHERE id = ANY(\(candidates.map(\.0))::bigint[]) AND (c.digest = ANY(\(locked)::text[])
@@ -154,7 +156,7 @@ package struct CollectionStore: Sendable {
                 """
             )
             try await add(.init(.condemned, items: Int64(bytes.count), bytes: bytes.reduce(0, +)), on: transaction)
-            return bytes.count
+            return decided
         }
     }
 

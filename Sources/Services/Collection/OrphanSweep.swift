@@ -31,8 +31,9 @@ package struct OrphanSweep: Sendable {
         package let lost: [BlobPlacement]
     }
 
-    package func sweep() async throws {
-        for part in storage.parts {
+    /// - Parameter parts: nil for all
+    package func sweep(_ parts: [String]? = nil) async throws {
+        for part in parts ?? storage.parts {
             try Task.checkCancellation()
             let found = try await look(at: part)
             let storage = storage
