@@ -224,6 +224,9 @@ let package = Package(
         tests("AccountsTests", ["Accounts", "Metadata", "Models", "OCI", "Postgres", crypto, jwt, logging]),
         tests("OperationsTests", ["Models", "OCI", "Operations"]),
         tests("SupervisionTests", ["Supervision", logging]),
-        tests("EndToEndTests", ["HTTPTransport", "Metadata", "Models", "OCI", "Postgres", httpTypes] + executables),
+        tests(
+            "EndToEndTests",
+            ["HTTPTransport", "Metadata", "Models", "OCI", "Postgres", "Pruning", httpTypes] + executables
+        ),
     ]
 )

@@ -137,6 +137,18 @@ package struct BlobStore: Sendable {
         ) == 1
     }
 
+    /// Whether some organization has it alive: nobody fetches ahead what was pruned, or has expired, meanwhile.
+    package func isAlive(_ digest: Digest, on db: some Queryable) async throws -> Bool {
+        try await db.query(
+            """
+            SELECT EXISTS (
+                SELECT 1 FROM organization_content
+                WHERE digest = \(digest.description) AND NOT is_manifest AND live_holders > 0
+            )
+            """
+        ).decodeFirst(Bool.self) ?? false
+    }
+
     /// Partials that some row still speaks of, among these.
     package func known(partials: [Generation], on db: some Queryable) async throws -> Set<Generation> {
         let rows = try await db.query(

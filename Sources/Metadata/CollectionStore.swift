@@ -20,7 +20,9 @@ package struct CollectionStore: Sendable {
         package var grace: Duration = .seconds(3_600)
         /// How long an object outlives its row: longer than frontends remember placements.
         package var readerGrace: Duration = .seconds(30)
-        package var batch = 200
+        package var batch = 100
+        /// Each takes as long as many rows of another kind, and is taken under the organization's lock.
+        var memberBatch: Int { max(1, batch / 10) }
 
         package init() {}
     }
@@ -85,7 +87,7 @@ package struct CollectionStore: Sendable {
                                     ON p.repository_id = rm.repository_id AND p.manifest_id = c.parent_id
                                 WHERE m.id = rm.manifest_id
                             )
-                        LIMIT \(limits.batch)
+                        LIMIT \(limits.memberBatch)
                     ) o WHERE d.repository_id = o.repository_id AND d.manifest_id = o.manifest_id
                     """
                 )

@@ -15,10 +15,8 @@ package struct ScrubStore: Sendable {
             """
             UPDATE blob SET scrubbed_at = now() WHERE digest IN (
                 SELECT digest FROM blob
-                WHERE generation IS NOT NULL
-                    AND (scrubbed_at IS NULL AND placed_at < now() - \(seconds: interval)
-                        OR scrubbed_at < now() - \(seconds: interval))
-                ORDER BY scrubbed_at NULLS FIRST LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+                WHERE generation IS NOT NULL AND coalesce(scrubbed_at, placed_at) < now() - \(seconds: interval)
+                ORDER BY coalesce(scrubbed_at, placed_at) LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
             )
             RETURNING digest, generation, size_bytes
             """

@@ -179,7 +179,9 @@ struct SequenceTests {
         try await bench.client.query("UPDATE repository_manifest SET held_until = now() WHERE held_until IS NOT NULL")
         while try await LifetimeStore().expire(limit: 100, on: bench.client) > 0 {}
         try await bench.collector(Bench.atOnce).collect()
-        try await OrphanSweep(client: bench.client, storage: bench.storage, grace: .zero, logger: Bench.quiet).sweep(cast.parts)
+        try await OrphanSweep(client: bench.client, storage: bench.storage, grace: .zero, logger: Bench.quiet).sweep(
+            cast.parts
+        )
         for table in [
             "tag", "repository_manifest", "manifest", "blob", "garbage", "repository", "repository_content",
             "organization_content", "manifest_candidate", "blob_candidate",

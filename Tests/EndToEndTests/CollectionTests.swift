@@ -77,9 +77,8 @@ import Testing
                 try await pull("t", image, by: deployment.registry)
                 try await deployment.client.query("UPDATE organization SET time_machine_s = 3600")
                 try await end("t", deployment)
-                let collector = try await {
-                    try await deployment.addCollector(); return deployment.keepers[0]
-                }()
+                try await deployment.addCollector()
+                let collector = try #require(deployment.keepers.first)
                 try await eventually("it has had its chance") {
                     try await count("manifest_candidate", deployment) == 0
                 }

@@ -21,7 +21,7 @@ struct CollectorSettings {
     private static let batch = SettingKey(
         "GC_BATCH",
         kind: .int,
-        default: "200",
+        default: "100",
         help: "rows that a step of the collector takes in one transaction"
     )
     private static let sweepInterval = SettingKey(

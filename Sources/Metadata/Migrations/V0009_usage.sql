@@ -19,7 +19,7 @@ ALTER TABLE blob
 UPDATE blob b SET declared_bytes = coalesce(
     size_bytes, (SELECT min(size_bytes) FROM manifest_blob mb WHERE mb.digest = b.digest), 0);
 CREATE INDEX blob_condemned ON blob (condemned_at) WHERE condemned_at IS NOT NULL;
-CREATE INDEX blob_scrubbed ON blob (scrubbed_at NULLS FIRST) WHERE generation IS NOT NULL;
+CREATE INDEX blob_read ON blob ((coalesce(scrubbed_at, placed_at))) WHERE generation IS NOT NULL;
 CREATE INDEX blob_placed_by_prefix ON blob (digest text_pattern_ops) WHERE generation IS NOT NULL;
 
 -- A manifest is alive in a repository as long as a live tag names it, a living index lists it, or it is held.

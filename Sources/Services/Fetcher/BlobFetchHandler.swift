@@ -74,6 +74,9 @@ struct BlobFetchHandler: JobHandler {
         guard state.placement == nil else {
             return try await queue.complete(job.lease, result: Self.success(fetch), on: client)
         }
+        if job.isFill, try await !blobs.isAlive(fetch.digest, on: client) {
+            throw FetchFailure(.notFound, "nothing keeps \(fetch.digest) any more")
+        }
         let (repository, config) = try await UpstreamRepository.find(
             organization: fetch.organization,
             repository: fetch.repository,

@@ -32,7 +32,7 @@ package struct PruningService: Service {
     }
 
     /// Tags and holds of one organization that are ended in one transaction.
-    private static let expiryBatch = 500
+    private static let expiryBatch = 20
     /// How often organizations that are due for a proof are looked for.
     private static let proofPoll: Duration = .seconds(5)
 
@@ -74,8 +74,11 @@ package struct PruningService: Service {
         let thresholds = ThresholdWatch(client: client, hasWebhook: configuration.webhook != nil, logger: logger)
         works = [
             RepeatedWork("expiry", every: configuration.expiryInterval, logger: logger) {
-                let ended = try await lifetimes.expire(limit: Self.expiryBatch, on: client)
-                if ended > 0 { logger.info("lifetimes expired", metadata: ["count": "\(ended)"]) }
+                while true {
+                    let ended = try await lifetimes.expire(limit: Self.expiryBatch, on: client)
+                    guard ended > 0 else { break }
+                    logger.info("lifetimes expired", metadata: ["count": "\(ended)"])
+                }
             },
             RepeatedWork("comparing usage with limits", every: configuration.limitInterval, logger: logger) {
                 guard configuration.isKeepingLimits else { return }
