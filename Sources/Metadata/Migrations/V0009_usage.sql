@@ -147,32 +147,60 @@ BEGIN
 END
 $$;
 
--- Adds what a statement changed to the sums: old rows are taken away, new ones added.
+-- Adds what a statement changed to the sums, one row at a time, so that each is found by its key.
+CREATE FUNCTION add_organization_usage(organization bigint, used bigint, reserved bigint, reclaimable bigint)
+RETURNS void LANGUAGE sql AS $$
+    UPDATE organization_usage
+    SET used_bytes = used_bytes + $2, reserved_bytes = reserved_bytes + $3, reclaimable_bytes = reclaimable_bytes + $4
+    WHERE organization_id = $1 AND ($2, $3, $4) <> (0, 0, 0)
+$$;
+
 CREATE FUNCTION sum_organization_content() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    change record;
 BEGIN
-    IF TG_OP IN ('UPDATE', 'DELETE') THEN
-        UPDATE organization_usage u
-        SET used_bytes = u.used_bytes - d.used, reserved_bytes = u.reserved_bytes - d.reserved,
-            reclaimable_bytes = u.reclaimable_bytes - d.reclaimable
-        FROM (
-            SELECT organization_id,
-                coalesce(sum(size_bytes) FILTER (WHERE live_holders > 0 AND is_present), 0)::bigint AS used,
-                coalesce(sum(size_bytes) FILTER (WHERE live_holders > 0 AND NOT is_present), 0)::bigint AS reserved,
-                coalesce(sum(size_bytes) FILTER (WHERE live_holders <= 0 AND is_present), 0)::bigint AS reclaimable
-            FROM old_rows GROUP BY organization_id
-        ) d WHERE u.organization_id = d.organization_id;
-    END IF;
-    IF TG_OP IN ('UPDATE', 'INSERT') THEN
-        UPDATE organization_usage u
-        SET used_bytes = u.used_bytes + d.used, reserved_bytes = u.reserved_bytes + d.reserved,
-            reclaimable_bytes = u.reclaimable_bytes + d.reclaimable
-        FROM (
-            SELECT organization_id,
-                coalesce(sum(size_bytes) FILTER (WHERE live_holders > 0 AND is_present), 0)::bigint AS used,
-                coalesce(sum(size_bytes) FILTER (WHERE live_holders > 0 AND NOT is_present), 0)::bigint AS reserved,
-                coalesce(sum(size_bytes) FILTER (WHERE live_holders <= 0 AND is_present), 0)::bigint AS reclaimable
-            FROM new_rows GROUP BY organization_id
-        ) d WHERE u.organization_id = d.organization_id;
+    IF TG_OP = 'INSERT' THEN
+        FOR change IN
+            SELECT id,
+                coalesce(sum(bytes) FILTER (WHERE is_live AND is_present), 0)::bigint AS used,
+                coalesce(sum(bytes) FILTER (WHERE is_live AND NOT is_present), 0)::bigint AS reserved,
+                coalesce(sum(bytes) FILTER (WHERE NOT is_live AND is_present), 0)::bigint AS reclaimable
+            FROM (
+                SELECT organization_id AS id, size_bytes AS bytes, live_holders > 0 AS is_live, is_present
+                FROM new_rows
+            ) changed GROUP BY id ORDER BY id
+        LOOP
+            PERFORM add_organization_usage(change.id, change.used, change.reserved, change.reclaimable);
+        END LOOP;
+    ELSIF TG_OP = 'UPDATE' THEN
+        FOR change IN
+            SELECT id,
+                coalesce(sum(bytes) FILTER (WHERE is_live AND is_present), 0)::bigint AS used,
+                coalesce(sum(bytes) FILTER (WHERE is_live AND NOT is_present), 0)::bigint AS reserved,
+                coalesce(sum(bytes) FILTER (WHERE NOT is_live AND is_present), 0)::bigint AS reclaimable
+            FROM (
+                SELECT organization_id AS id, size_bytes AS bytes, live_holders > 0 AS is_live, is_present
+                FROM new_rows
+                UNION ALL
+                SELECT organization_id AS id, -size_bytes AS bytes, live_holders > 0 AS is_live, is_present
+                FROM old_rows
+            ) changed GROUP BY id ORDER BY id
+        LOOP
+            PERFORM add_organization_usage(change.id, change.used, change.reserved, change.reclaimable);
+        END LOOP;
+    ELSE
+        FOR change IN
+            SELECT id,
+                coalesce(sum(bytes) FILTER (WHERE is_live AND is_present), 0)::bigint AS used,
+                coalesce(sum(bytes) FILTER (WHERE is_live AND NOT is_present), 0)::bigint AS reserved,
+                coalesce(sum(bytes) FILTER (WHERE NOT is_live AND is_present), 0)::bigint AS reclaimable
+            FROM (
+                SELECT organization_id AS id, -size_bytes AS bytes, live_holders > 0 AS is_live, is_present
+                FROM old_rows
+            ) changed GROUP BY id ORDER BY id
+        LOOP
+            PERFORM add_organization_usage(change.id, change.used, change.reserved, change.reclaimable);
+        END LOOP;
     END IF;
     RETURN NULL;
 END
@@ -185,31 +213,59 @@ CREATE TRIGGER sum_updated AFTER UPDATE ON organization_content
 CREATE TRIGGER sum_deleted AFTER DELETE ON organization_content REFERENCING OLD TABLE AS old_rows
     FOR EACH STATEMENT EXECUTE FUNCTION sum_organization_content();
 
+CREATE FUNCTION add_repository_usage(repository bigint, used bigint, reserved bigint, reclaimable bigint)
+RETURNS void LANGUAGE sql AS $$
+    UPDATE repository_usage
+    SET used_bytes = used_bytes + $2, reserved_bytes = reserved_bytes + $3, reclaimable_bytes = reclaimable_bytes + $4
+    WHERE repository_id = $1 AND ($2, $3, $4) <> (0, 0, 0)
+$$;
+
 CREATE FUNCTION sum_repository_content() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    change record;
 BEGIN
-    IF TG_OP IN ('UPDATE', 'DELETE') THEN
-        UPDATE repository_usage u
-        SET used_bytes = u.used_bytes - d.used, reserved_bytes = u.reserved_bytes - d.reserved,
-            reclaimable_bytes = u.reclaimable_bytes - d.reclaimable
-        FROM (
-            SELECT repository_id,
-                coalesce(sum(size_bytes) FILTER (WHERE live_holders > 0 AND is_present), 0)::bigint AS used,
-                coalesce(sum(size_bytes) FILTER (WHERE live_holders > 0 AND NOT is_present), 0)::bigint AS reserved,
-                coalesce(sum(size_bytes) FILTER (WHERE live_holders <= 0 AND is_present), 0)::bigint AS reclaimable
-            FROM old_rows GROUP BY repository_id
-        ) d WHERE u.repository_id = d.repository_id;
-    END IF;
-    IF TG_OP IN ('UPDATE', 'INSERT') THEN
-        UPDATE repository_usage u
-        SET used_bytes = u.used_bytes + d.used, reserved_bytes = u.reserved_bytes + d.reserved,
-            reclaimable_bytes = u.reclaimable_bytes + d.reclaimable
-        FROM (
-            SELECT repository_id,
-                coalesce(sum(size_bytes) FILTER (WHERE live_holders > 0 AND is_present), 0)::bigint AS used,
-                coalesce(sum(size_bytes) FILTER (WHERE live_holders > 0 AND NOT is_present), 0)::bigint AS reserved,
-                coalesce(sum(size_bytes) FILTER (WHERE live_holders <= 0 AND is_present), 0)::bigint AS reclaimable
-            FROM new_rows GROUP BY repository_id
-        ) d WHERE u.repository_id = d.repository_id;
+    IF TG_OP = 'INSERT' THEN
+        FOR change IN
+            SELECT id,
+                coalesce(sum(bytes) FILTER (WHERE is_live AND is_present), 0)::bigint AS used,
+                coalesce(sum(bytes) FILTER (WHERE is_live AND NOT is_present), 0)::bigint AS reserved,
+                coalesce(sum(bytes) FILTER (WHERE NOT is_live AND is_present), 0)::bigint AS reclaimable
+            FROM (
+                SELECT repository_id AS id, size_bytes AS bytes, live_holders > 0 AS is_live, is_present
+                FROM new_rows
+            ) changed GROUP BY id ORDER BY id
+        LOOP
+            PERFORM add_repository_usage(change.id, change.used, change.reserved, change.reclaimable);
+        END LOOP;
+    ELSIF TG_OP = 'UPDATE' THEN
+        FOR change IN
+            SELECT id,
+                coalesce(sum(bytes) FILTER (WHERE is_live AND is_present), 0)::bigint AS used,
+                coalesce(sum(bytes) FILTER (WHERE is_live AND NOT is_present), 0)::bigint AS reserved,
+                coalesce(sum(bytes) FILTER (WHERE NOT is_live AND is_present), 0)::bigint AS reclaimable
+            FROM (
+                SELECT repository_id AS id, size_bytes AS bytes, live_holders > 0 AS is_live, is_present
+                FROM new_rows
+                UNION ALL
+                SELECT repository_id AS id, -size_bytes AS bytes, live_holders > 0 AS is_live, is_present
+                FROM old_rows
+            ) changed GROUP BY id ORDER BY id
+        LOOP
+            PERFORM add_repository_usage(change.id, change.used, change.reserved, change.reclaimable);
+        END LOOP;
+    ELSE
+        FOR change IN
+            SELECT id,
+                coalesce(sum(bytes) FILTER (WHERE is_live AND is_present), 0)::bigint AS used,
+                coalesce(sum(bytes) FILTER (WHERE is_live AND NOT is_present), 0)::bigint AS reserved,
+                coalesce(sum(bytes) FILTER (WHERE NOT is_live AND is_present), 0)::bigint AS reclaimable
+            FROM (
+                SELECT repository_id AS id, -size_bytes AS bytes, live_holders > 0 AS is_live, is_present
+                FROM old_rows
+            ) changed GROUP BY id ORDER BY id
+        LOOP
+            PERFORM add_repository_usage(change.id, change.used, change.reserved, change.reclaimable);
+        END LOOP;
     END IF;
     RETURN NULL;
 END
