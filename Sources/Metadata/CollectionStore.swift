@@ -22,7 +22,7 @@ package struct CollectionStore: Sendable {
         package var readerGrace: Duration = .seconds(30)
         package var batch = 100
         /// Each takes as long as many rows of another kind, and is taken under the organization's lock.
-        var memberBatch: Int { max(1, batch / 10) }
+        var memberBatch: Int { max(1, batch / 20) }
 
         package init() {}
     }

@@ -400,6 +400,11 @@ CREATE TRIGGER hold_changed AFTER UPDATE OF held_until, is_bypassed ON repositor
     WHEN ((OLD.held_until IS NULL) <> (NEW.held_until IS NULL) OR OLD.is_bypassed <> NEW.is_bypassed)
     EXECUTE FUNCTION hold_changed();
 
+-- Planning costs more than these do, and their plans don't depend on the values.
+ALTER FUNCTION change_content(bigint, bigint, bigint, integer, integer) SET plan_cache_mode = force_generic_plan;
+ALTER FUNCTION refresh_liveness(bigint, bigint[]) SET plan_cache_mode = force_generic_plan;
+ALTER FUNCTION membership_changed() SET plan_cache_mode = force_generic_plan;
+
 -- MARK: Owners come and go
 
 CREATE FUNCTION organization_made() RETURNS trigger LANGUAGE plpgsql AS $$
