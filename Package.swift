@@ -74,7 +74,9 @@ func tests(
 }
 
 /// Building these tests builds the programs that they start.
-let executables: [Target.Dependency] = ["RegistryFrontend", "UpstreamFetcher", "ScanDispatcher", "Entrepot"]
+let executables: [Target.Dependency] = [
+    "RegistryFrontend", "UpstreamFetcher", "QuotaPruner", "GarbageCollector", "ScanDispatcher", "Entrepot",
+]
 
 let package = Package(
     name: "entrepot",
@@ -82,6 +84,8 @@ let package = Package(
         .executable(name: "registry-frontend", targets: ["RegistryFrontend"]),
         .executable(name: "upstream-fetcher", targets: ["UpstreamFetcher"]),
         .executable(name: "scan-dispatcher", targets: ["ScanDispatcher"]),
+        .executable(name: "quota-pruner", targets: ["QuotaPruner"]),
+        .executable(name: "garbage-collector", targets: ["GarbageCollector"]),
         .executable(name: "entrepot", targets: ["Entrepot"]),
     ],
     dependencies: [
@@ -168,6 +172,19 @@ let package = Package(
             ]
         ),
         library(
+            "Pruning",
+            path: "Sources/Services/Pruning",
+            [
+                "HTTPTransport", "Jobs", "Metadata", "Models", "Postgres", "PullThrough", crypto, httpTypes, logging,
+                serviceLifecycle,
+            ]
+        ),
+        library(
+            "Collection",
+            path: "Sources/Services/Collection",
+            ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", logging, serviceLifecycle]
+        ),
+        library(
             "Operations",
             path: "Sources/Services/Operations",
             ["Jobs", "Metadata", "Models", "OCI", "Postgres", logging]
@@ -186,6 +203,8 @@ let package = Package(
             "UpstreamFetcher",
             ["Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream"]
         ),
+        executable("QuotaPruner", ["HTTPTransport", "Postgres", "Pruning", "PullThrough", "ServiceRuntime"]),
+        executable("GarbageCollector", ["Blobs", "Collection", "Metadata", "Models", "Postgres", "ServiceRuntime"]),
         executable(
             "ScanDispatcher",
             ["Clair", "HTTPTransport", "Models", "Postgres", "PullThrough", "Scanning", "ServiceRuntime"]
@@ -227,11 +246,16 @@ let package = Package(
         ),
         tests("PullThroughTests", ["Blobs", "Models", "OCI", "PullThrough"]),
         tests("FetcherTests", ["Blobs", "Fetcher", "HTTPTransport", "Models", "OCI", "Upstream", httpTypes, logging]),
+        tests("PruningTests", ["HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Pruning", logging]),
+        tests("CollectionTests", ["Blobs", "Collection", "Metadata", "Models", "OCI", "Postgres", logging]),
         tests("FrontendTests", ["Frontend", "HTTPTransport", "Models", "OCI", httpTypes]),
         tests("ServiceRuntimeTests", ["ServiceRuntime", logging]),
         tests("AccountsTests", ["Accounts", "Metadata", "Models", "OCI", "Postgres", crypto, jwt, logging]),
         tests("OperationsTests", ["Models", "OCI", "Operations"]),
         tests("SupervisionTests", ["Supervision", logging]),
-        tests("EndToEndTests", ["HTTPTransport", "Models", "OCI", "Postgres", httpTypes] + executables),
+        tests(
+            "EndToEndTests",
+            ["HTTPTransport", "Metadata", "Models", "OCI", "Postgres", "Pruning", httpTypes] + executables
+        ),
     ]
 )

@@ -112,7 +112,7 @@ package struct FileBlobStorage: BlobStorage {
 
     // MARK: - Names
 
-    private func path(_ digest: Digest, _ generation: Generation) -> String {
+    func path(_ digest: Digest, _ generation: Generation) -> String {
         "\(root)/blobs/\(digest.algorithm.rawValue)/\(digest.hex.prefix(2))/\(digest.hex).\(generation)"
     }
 

@@ -93,12 +93,12 @@ package struct BlobStore: Sendable {
         )
     }
 
-    /// Says that the bytes are there. The object must be durable before.
+    /// Says that the bytes are there. The object must be durable before, and the locks of ``UsageStore/lockHolders(of:on:)``
+    /// held.
     /// - Returns: the copy that this one replaces, whose object nobody needs any more.
     package func place(_ placement: BlobPlacement, on db: some Queryable) async throws -> BlobPlacement? {
         let old = try await db.query(
             """
-            -- NO KEY: a transaction that stores a manifest holds key shares of the blobs that it names
             WITH old AS (
                 SELECT digest, generation, size_bytes FROM blob
                 WHERE digest = \(placement.digest.description) FOR NO KEY UPDATE
@@ -121,10 +121,32 @@ package struct BlobStore: Sendable {
     package func unplace(_ placement: BlobPlacement, on db: some Queryable) async throws -> Bool {
         try await db.execute(
             """
+            -- the organizations' locks come before the blob's
+            WITH holders AS MATERIALIZED (
+                SELECT 1 FROM organization_usage
+                WHERE organization_id IN (
+                    SELECT organization_id FROM organization_content
+                    WHERE digest = \(placement.digest.description) AND NOT is_manifest
+                )
+                ORDER BY organization_id FOR UPDATE
+            )
             UPDATE blob SET generation = NULL, size_bytes = NULL, placed_at = NULL
+            FROM (SELECT count(*) FROM holders) locked
             WHERE digest = \(placement.digest.description) AND generation = \(placement.generation.rawValue)
             """
         ) == 1
+    }
+
+    /// Whether some organization has it alive: nobody fetches ahead what was pruned, or has expired, meanwhile.
+    package func isAlive(_ digest: Digest, on db: some Queryable) async throws -> Bool {
+        try await db.query(
+            """
+            SELECT EXISTS (
+                SELECT 1 FROM organization_content
+                WHERE digest = \(digest.description) AND NOT is_manifest AND live_holders > 0
+            )
+            """
+        ).decodeFirst(Bool.self) ?? false
     }
 
     /// Partials that some row still speaks of, among these.

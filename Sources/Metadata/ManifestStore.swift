@@ -7,7 +7,18 @@ package import Postgres
 
 /// Manifests and their membership in repositories.
 package struct ManifestStore: Sendable {
+    /// What keeps a manifest that is being stored.
+    package enum Keeping: Sendable, Hashable {
+        /// A tag, which the caller points at it, or nothing.
+        case tag
+        /// Its pull by digest, for as long as the organization's expiration says, unless a living index lists it.
+        case hold
+        /// Nothing: it is streamed to a client, and collected.
+        case bypass
+    }
+
     private let repositories = RepositoryStore()
+    private let usage = UsageStore()
 
     package init() {}
 
@@ -31,45 +42,75 @@ package struct ManifestStore: Sendable {
     }
 
     /// Stores a verified manifest and makes it a member of the repository, which is made if need be.
-    /// Runs inside the caller's transaction; safe to repeat. Blob rows are inserted in digest order, so that two of
+    /// Runs inside the caller's transaction; safe to repeat. Locks are taken in the order of ``UsageStore``, so that two of
     /// these never wait for each other in a circle.
+    /// - Parameter isOversized: larger than the organization's quota, and kept all the same
     package func store(
         _ document: ManifestDocument,
         bytes: [UInt8],
         digest: Digest,
         repository: RepositoryName,
         organization: OrganizationID,
+        keeping: Keeping = .hold,
+        isOversized: Bool = false,
         on db: some Queryable
     ) async throws -> (repository: RepositoryID, manifest: ManifestID) {
+        try await usage.lock(organization, on: db)
+        try await ensureBlobs(of: document, on: db)
         let repositoryID = try await repositories.ensure(repository, organization: organization, on: db)
-        let inserted = try await db.query(
+        // The no-op update locks the row that exists, so that the collector leaves it alone.
+        let stored = try await db.query(
             """
             INSERT INTO manifest (digest, kind, size_bytes, bytes, subject_digest)
             VALUES (\(digest.description), \(kind(of: document))::manifest_kind, \(bytes.count),
                 \(Data(bytes)), \(document.subject?.digest.description))
-            ON CONFLICT (digest) DO NOTHING
-            RETURNING id
+            ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest
+            RETURNING id, xmax = 0
             """
-        ).decodeFirst(Int64.self)
-        let manifestID: ManifestID
-        if let inserted {
-            manifestID = ManifestID(rawValue: inserted)
+        ).decodeFirst((Int64, Bool).self)
+        guard let (id, isNew) = stored else { throw MetadataError(.corruptRow, "INSERT INTO manifest returned no row") }
+        let manifestID = ManifestID(rawValue: id)
+        if isNew {
             try await insertBlobs(of: document, manifest: manifestID, on: db)
             try await insertChildren(of: document, manifest: manifestID, on: db)
-        } else {
-            let id = try await db.query("SELECT id FROM manifest WHERE digest = \(digest.description)")
-                .decodeFirst(Int64.self)
-            guard let id else { throw MetadataError(.corruptRow, "manifest vanished while it was stored") }
-            manifestID = ManifestID(rawValue: id)
         }
         try await db.query(
             """
-            INSERT INTO repository_manifest (repository_id, manifest_id, media_type)
-            VALUES (\(repositoryID.rawValue), \(manifestID.rawValue), \(document.mediaType.rawValue))
-            ON CONFLICT (repository_id, manifest_id) DO NOTHING
+            INSERT INTO repository_manifest AS rm
+                (repository_id, manifest_id, media_type, held_until, is_bypassed, is_oversized)
+            SELECT \(repositoryID.rawValue), \(manifestID.rawValue), \(document.mediaType.rawValue),
+                CASE WHEN \(keeping == .hold) AND NOT EXISTS (
+                    SELECT 1 FROM manifest_child c
+                    JOIN repository_manifest p ON p.manifest_id = c.parent_id AND p.repository_id = \(repositoryID.rawValue)
+                    WHERE c.digest = \(digest.description) AND p.released_at IS NULL
+                ) THEN \(unescaped: PullStore.holdEnd) END,
+                \(keeping == .bypass), \(isOversized)
+            FROM organization o LEFT JOIN proxy_cache_config c ON c.organization_id = o.id
+            WHERE o.id = \(organization.rawValue)
+            ON CONFLICT (repository_id, manifest_id) DO UPDATE
+            SET held_until = CASE WHEN rm.released_at IS NULL AND rm.held_until IS NULL THEN NULL
+                    ELSE coalesce(excluded.held_until, rm.held_until) END,
+                is_bypassed = excluded.is_bypassed AND rm.released_at IS NOT NULL,
+                is_oversized = excluded.is_oversized
             """
         )
         return (repositoryID, manifestID)
+    }
+
+    /// Makes the rows of the blobs that have none, and locks those that have: nobody's bytes come, go or are condemned
+    /// until the manifest that names them is stored.
+    private func ensureBlobs(of document: ManifestDocument, on db: some Queryable) async throws {
+        let blobs = (document.config.map { [$0] } ?? []) + document.layers
+        guard !blobs.isEmpty else { return }
+        try await db.query(
+            """
+            INSERT INTO blob (digest, declared_bytes)
+            SELECT digest, min(size_bytes)
+            FROM unnest(\(blobs.map(\.digest.description))::text[], \(blobs.map(\.size))::bigint[]) AS b (digest, size_bytes)
+            GROUP BY digest ORDER BY digest
+            ON CONFLICT (digest) DO UPDATE SET condemned_at = NULL WHERE blob.condemned_at IS NOT NULL
+            """
+        )
     }
 
     private func insertBlobs(
@@ -80,13 +121,6 @@ package struct ManifestStore: Sendable {
         let blobs = (document.config.map { [$0] } ?? []) + document.layers
         guard !blobs.isEmpty else { return }
         let digests = blobs.map(\.digest.description)
-        try await db.query(
-            """
-            INSERT INTO blob (digest)
-            SELECT DISTINCT d FROM unnest(\(digests)::text[]) AS d ORDER BY d
-            ON CONFLICT (digest) DO NOTHING
-            """
-        )
         let roles = document.config == nil ? [] : ["config"]
         try await db.query(
             """

@@ -26,6 +26,7 @@ package struct Migration: Sendable, Hashable {
         Migration(version: 6, name: "accounts", sql: text(PackageResources.V0006_accounts_sql)),
         Migration(version: 7, name: "log", sql: text(PackageResources.V0007_log_sql)),
         Migration(version: 8, name: "administration", sql: text(PackageResources.V0008_administration_sql)),
+        Migration(version: 9, name: "usage", sql: text(PackageResources.V0009_usage_sql)),
         Migration(version: 10, name: "scan", sql: text(PackageResources.V0010_scan_sql)),
     ]
 

@@ -79,8 +79,11 @@ package struct OrganizationStore: Sendable {
 
     /// Removes the organization with its members, robots and repositories. The log keeps its name; the garbage collector
     /// takes what nothing references any more.
-    package func delete(_ organization: OrganizationID, on db: some Queryable) async throws {
-        try await db.query("DELETE FROM organization WHERE id = \(organization.rawValue)")
+    package func delete(_ organization: OrganizationID, on client: PostgresClient) async throws {
+        try await client.withTransaction { transaction in
+            try await UsageStore().lock(organization, on: transaction)
+            try await transaction.query("DELETE FROM organization WHERE id = \(organization.rawValue)")
+        }
     }
 
     /// Says whether everybody may pull from the organization.

@@ -9,17 +9,51 @@ package struct PullStore: Sendable {
     /// Arbitrary: batches that touch the same rows in another order would wait for each other in a circle.
     private static let advisoryLock: Int64 = 0x656E_7472_746F_7563
 
+    /// Of a row `c` of `proxy_cache_config`, which may be missing: until when a pull by digest of now holds a manifest.
+    static let holdEnd = "coalesce(now() + nullif(c.expiration_s, 0) * interval '1 second', 'infinity'::timestamptz)"
+
+    private let usage = UsageStore()
+
     package init() {}
 
     /// Marks manifests as used: themselves, the indexes that list them, and the children that they list, as far as the
     /// same repository has them. A pull by tag renews that tag; one by digest the tags of the manifest and of the indexes
-    /// that list it.
+    /// that list it. What nothing else keeps alive is held by its pulls by digest.
     package func touch(_ touches: [PullTouch], on client: PostgresClient) async throws {
         guard !touches.isEmpty else { return }
         try await client.withTransaction { transaction in
             try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.advisoryLock))")
+            try await hold(touches.filter { $0.tag == nil && $0.isRenewing }, on: transaction)
             try await touch(touches, on: transaction)
         }
+    }
+
+    /// Renews holds, and brings back to life what isn't alive any more: its organization's lock is needed for that.
+    private func hold(_ touches: [PullTouch], on transaction: some Queryable) async throws {
+        guard !touches.isEmpty else { return }
+        let (repositories, manifests) = (touches.map(\.repository.rawValue), touches.map(\.manifest.rawValue))
+        let owners = try await transaction.query(
+            """
+            SELECT DISTINCT r.organization_id
+            FROM unnest(\(repositories)::bigint[], \(manifests)::bigint[]) AS p (repository_id, manifest_id)
+            JOIN repository_manifest rm USING (repository_id, manifest_id)
+            JOIN repository r ON r.id = rm.repository_id
+            WHERE NOT rm.is_bypassed AND (rm.released_at IS NOT NULL OR rm.held_until IS NOT NULL)
+            """
+        ).decode(Int64.self)
+        guard !owners.isEmpty else { return }
+        try await usage.lock(owners.map(OrganizationID.init(rawValue:)), on: transaction)
+        try await transaction.query(
+            """
+            UPDATE repository_manifest rm SET held_until = \(unescaped: Self.holdEnd)
+            FROM unnest(\(repositories)::bigint[], \(manifests)::bigint[]) AS p (repository_id, manifest_id)
+            JOIN repository r ON r.id = p.repository_id
+            LEFT JOIN proxy_cache_config c ON c.organization_id = r.organization_id
+            WHERE rm.repository_id = p.repository_id AND rm.manifest_id = p.manifest_id
+                AND r.organization_id = ANY(\(owners)::bigint[])
+                AND NOT rm.is_bypassed AND (rm.released_at IS NOT NULL OR rm.held_until IS NOT NULL)
+            """
+        )
     }
 
     private func touch(_ touches: [PullTouch], on db: some Queryable) async throws {

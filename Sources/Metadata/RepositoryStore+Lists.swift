@@ -94,10 +94,13 @@ extension RepositoryStore {
     package func delete(
         _ name: RepositoryName,
         organization: OrganizationID,
-        on db: some Queryable
+        on client: PostgresClient
     ) async throws -> Bool {
-        try await db.execute(
-            "DELETE FROM repository WHERE organization_id = \(organization.rawValue) AND name = \(name.rawValue)"
-        ) == 1
+        try await client.withTransaction { transaction in
+            try await UsageStore().lock(organization, on: transaction)
+            return try await transaction.execute(
+                "DELETE FROM repository WHERE organization_id = \(organization.rawValue) AND name = \(name.rawValue)"
+            ) == 1
+        }
     }
 }

@@ -132,88 +132,29 @@ extension TagStore {
         )
     }
 
-    /// Ends a live tag; it can be revived as long as the time machine remembers it.
-    /// - Returns: false when there is no such live tag
-    package func delete(
-        _ tag: TagName,
-        repository: RepositoryName,
-        organization: OrganizationID,
-        on db: some Queryable
-    ) async throws -> Bool {
-        try await db.execute(
-            """
-            UPDATE tag SET lifetime_end_at = greatest(clock_timestamp(), lifetime_start_at), end_reason = 'deleted'
-            FROM repository r
-            WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
-                AND tag.repository_id = r.id AND tag.name = \(tag.rawValue) AND tag.lifetime_end_at IS NULL
-                AND (tag.expires_at IS NULL OR tag.expires_at > now())
-            """
-        ) == 1
-    }
-
-    /// Makes a tag name again what it named in a lifetime that ended no longer ago than the time machine remembers.
-    /// - Parameters:
-    ///   - digest: of a manifest that it named; nil for what it named last
-    ///   - expiration: of the new lifetime; nil for never
-    /// - Returns: the manifest; nil when the time machine remembers none
-    package func revive(
+    /// The newest lifetime of a tag that the time machine still remembers.
+    /// - Parameter digest: of the manifest that it named; nil for any
+    package func remembered(
         _ tag: TagName,
         at digest: Digest?,
         repository: RepositoryName,
         organization: OrganizationID,
         timeMachine: Duration,
-        expiration: Duration?,
-        on client: PostgresClient
-    ) async throws -> Digest? {
-        try await client.withTransaction { transaction in
-            let found = try await transaction.query(
-                """
-                SELECT t.repository_id, t.manifest_id, m.digest
-                FROM repository r
-                JOIN tag t ON t.repository_id = r.id AND t.name = \(tag.rawValue)
-                JOIN manifest m ON m.id = t.manifest_id
-                WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
-                    AND (\(digest?.description)::text IS NULL OR m.digest = \(digest?.description))
-                    AND least(t.lifetime_end_at, t.expires_at) BETWEEN now() - \(seconds: timeMachine) AND now()
-                ORDER BY t.id DESC LIMIT 1 FOR UPDATE OF r
-                """
-            ).decodeFirst((Int64, Int64, String).self)
-            guard let (repository, manifest, digest) = found else { return nil }
-            try await point(
-                tag,
-                at: ManifestID(rawValue: manifest),
-                repository: RepositoryID(rawValue: repository),
-                expiration: expiration,
-                on: transaction
-            )
-            return try parsed(digest, "digest")
-        }
-    }
-
-    /// Keeps a tag from ever being pruned, whatever it names, or no longer.
-    /// - Returns: false when nothing changed
-    package func setPinned(
-        _ isPinned: Bool,
-        _ tag: TagName,
-        repository: RepositoryName,
-        organization: OrganizationID,
         on db: some Queryable
-    ) async throws -> Bool {
-        guard isPinned else {
-            return try await db.execute(
-                """
-                DELETE FROM tag_pin USING repository r
-                WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
-                    AND tag_pin.repository_id = r.id AND tag_pin.name = \(tag.rawValue)
-                """
-            ) == 1
-        }
-        return try await db.execute(
+    ) async throws -> (id: TagID, digest: Digest)? {
+        try await db.query(
             """
-            INSERT INTO tag_pin (repository_id, name) SELECT r.id, \(tag.rawValue) FROM repository r
+            SELECT t.id, m.digest
+            FROM repository r
+            JOIN organization o ON o.id = r.organization_id
+            JOIN tag t ON t.repository_id = r.id AND t.name = \(tag.rawValue)
+            JOIN manifest m ON m.id = t.manifest_id
             WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
-            ON CONFLICT (repository_id, name) DO NOTHING
+                AND (\(digest?.description)::text IS NULL OR m.digest = \(digest?.description))
+                AND t.lifetime_end_at >= now() - \(seconds: timeMachine)
+                AND (t.end_reason IS DISTINCT FROM 'pruned' OR o.keeps_pruned)
+            ORDER BY t.id DESC LIMIT 1
             """
-        ) == 1
+        ).decodeFirst((Int64, String).self).map { (TagID(rawValue: $0), try parsed($1, "digest")) }
     }
 }

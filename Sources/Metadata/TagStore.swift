@@ -14,6 +14,8 @@ package struct TagStore: Sendable {
         case latest
     }
 
+    private let usage = UsageStore()
+
     package init() {}
 
     /// The tag, unless it has ended.
@@ -61,6 +63,27 @@ package struct TagStore: Sendable {
         ) == 1
     }
 
+    /// Ends the live lifetime of a tag that is about to name another manifest, so that what only it keeps counts as room.
+    /// The organization's lock is held.
+    package func endLifetime(
+        of tag: TagName,
+        unlessOf digest: Digest,
+        repository: RepositoryName,
+        organization: OrganizationID,
+        on transaction: some Queryable
+    ) async throws {
+        try await transaction.query(
+            """
+            UPDATE tag SET lifetime_end_at = greatest(least(clock_timestamp(), expires_at), lifetime_start_at),
+                end_reason = CASE WHEN expires_at <= clock_timestamp() THEN 'expired' ELSE 'moved' END
+            FROM repository r, manifest m
+            WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+                AND tag.repository_id = r.id AND tag.name = \(tag.rawValue) AND tag.lifetime_end_at IS NULL
+                AND m.id = tag.manifest_id AND m.digest <> \(digest.description)
+            """
+        )
+    }
+
     /// Makes the tag name a manifest of the repository, as upstream just said. A tag that named another one, or had
     /// expired, ends that lifetime and begins a new one; its history stays. Runs inside the caller's transaction; safe to
     /// repeat.
@@ -72,10 +95,10 @@ package struct TagStore: Sendable {
         expiration: Duration?,
         on db: some Queryable
     ) async throws {
-        // Two checks of one tag are one job, but a lapsed job's successor may race its zombie: the row lock on the
-        // repository puts them in order. clock_timestamp() because now() is when the transaction began: one that waited
-        // for the lock would end a lifetime before its start.
-        try await db.query("SELECT id FROM repository WHERE id = \(repository.rawValue) FOR UPDATE")
+        // Two checks of one tag are one job, but a lapsed job's successor may race its zombie: the organization's lock
+        // puts them in order. clock_timestamp() because now() is when the transaction began: one that waited for the lock
+        // would end a lifetime before its start.
+        try await usage.lock(owning: repository, on: db)
         try await db.query(
             """
             UPDATE tag SET lifetime_end_at = greatest(least(clock_timestamp(), expires_at), lifetime_start_at),

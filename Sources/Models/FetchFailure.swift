@@ -21,6 +21,8 @@ package struct FetchFailure: Error, Hashable, Sendable, Codable, CustomStringCon
         case timeout
         /// The address is private, or a redirect or token realm leads where we don't go.
         case refusedAddress
+        /// The organization's quota has no room for it.
+        case quotaExceeded
         /// The cache itself failed: storage, database, a worker that died again and again.
         case cache
     }
@@ -46,7 +48,7 @@ package struct FetchFailure: Error, Hashable, Sendable, Codable, CustomStringCon
     package var isTemporary: Bool {
         switch cause {
         case .upstreamError, .unreachable, .timeout: true
-        case .notFound, .denied, .rateLimited, .badContent, .unsupported, .refusedAddress, .cache: false
+        case .notFound, .denied, .rateLimited, .badContent, .unsupported, .refusedAddress, .quotaExceeded, .cache: false
         }
     }
 }

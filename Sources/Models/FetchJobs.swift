@@ -30,6 +30,9 @@ package enum JobKind: String, Sendable, Hashable, Codable {
     case scanDeletion = "scan_deletion"
     case scanNotification = "scan_notification"
     case vulnerabilityNotice = "vulnerability_notice"
+    case prune
+    case recompute = "recompute_usage"
+    case thresholdNotice = "threshold_notice"
 }
 
 package enum JobQueueName: String, Sendable, Hashable, Codable, CaseIterable {
@@ -41,6 +44,8 @@ package enum JobQueueName: String, Sendable, Hashable, Codable, CaseIterable {
     case fills
     /// Images for the scanner.
     case scans
+    /// What pruners do.
+    case quota
 }
 
 /// Places in a queue; smaller is sooner.

@@ -42,6 +42,8 @@ package enum LogKind: String, Sendable, Hashable, Codable, CaseIterable {
     case changeUpstreamLimit = "change_upstream_limit"
     case changeScanPolicy = "org_change_scan_policy"
     case vulnerabilityFound = "vulnerability_found"
+    case quotaWarning = "quota_warning"
+    case quotaReject = "quota_error"
 }
 
 /// How a pull went.

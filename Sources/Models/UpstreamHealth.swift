@@ -79,7 +79,7 @@ package enum CircuitRules {
     package static func counts(_ failure: FetchFailure) -> Bool {
         switch failure.cause {
         case .upstreamError, .unreachable, .timeout, .rateLimited: true
-        case .notFound, .denied, .badContent, .unsupported, .refusedAddress, .cache: false
+        case .notFound, .denied, .badContent, .unsupported, .refusedAddress, .quotaExceeded, .cache: false
         }
     }
 

@@ -13,6 +13,8 @@ package struct ServiceRuntime: Sendable {
     package let name: String
     package let settings: SettingsReader
     package let logger: Logger
+    /// Those of the program's switches that it was started with.
+    package let switches: Set<String>
     private let shutdownGrace: Duration
     private let internalAddress: HostPort
 
@@ -24,9 +26,11 @@ package struct ServiceRuntime: Sendable {
         flags: [SettingKey: String] = [:],
         defaults: [SettingKey: String] = [:],
         config: String? = nil,
+        switches: Set<String> = [],
         environment: [String: String] = ProcessInfo.processInfo.environment
     ) throws {
         self.name = name
+        self.switches = switches
         settings = try SettingsReader(
             keys: keys,
             flags: flags,
@@ -40,15 +44,18 @@ package struct ServiceRuntime: Sendable {
     }
 
     /// The whole `main` of a service: exit status 2 for a wrong setting, 1 for any other failure to start or run.
-    /// Understands `--config FILE`.
+    /// Understands `--config FILE`, and the program's switches, such as `--dry-run`.
     package static func main(
         name: String,
         keys: [SettingKey],
+        switches: Set<String> = [],
         _ body: (ServiceRuntime) async throws -> Void
     ) async {
         do {
-            let config = try configFlag(Array(CommandLine.arguments.dropFirst()))
-            try await body(try ServiceRuntime(name: name, keys: keys, config: config))
+            let arguments = Array(CommandLine.arguments.dropFirst())
+            let config = try configFlag(arguments.filter { !switches.contains($0) })
+            let given = switches.intersection(arguments)
+            try await body(try ServiceRuntime(name: name, keys: keys, config: config, switches: given))
         } catch let error as SettingsError {
             complain(name, error)
             exit(2)

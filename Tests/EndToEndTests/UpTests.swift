@@ -162,7 +162,7 @@ struct UpTests {
             place = place.deletingLastPathComponent()
         }
         if isReachable { return built.path }
-        for program in ["entrepot", "registry-frontend", "upstream-fetcher"] {
+        for program in ["entrepot", "registry-frontend", "upstream-fetcher", "quota-pruner", "garbage-collector"] {
             let copy = "\(folder.path)/\(program)"
             try FileManager.default.copyItem(atPath: try Executables.path(program), toPath: copy)
             #expect(chmod(copy, 0o755) == 0)

@@ -104,14 +104,25 @@ struct Stores: Sendable {
     @discardableResult
     func tag(_ tag: String, _ image: ImageFixture, in repository: String = "library/alpine") async throws -> TagRecord?
     {
-        let (repositoryID, manifest) = try await store(image, in: repository)
-        try await tags.point(
-            TagName(tag),
-            at: manifest,
-            repository: repositoryID,
-            expiration: .seconds(86_400),
-            on: client
-        )
+        let document = try ManifestDocument(bytes: image.bytes, contentType: MediaType(image.mediaType))
+        try await client.withTransaction { transaction in
+            let (repositoryID, manifest) = try await manifests.store(
+                document,
+                bytes: image.bytes,
+                digest: image.digest,
+                repository: self.repository(repository),
+                organization: organization,
+                keeping: .tag,
+                on: transaction
+            )
+            try await tags.point(
+                TagName(tag),
+                at: manifest,
+                repository: repositoryID,
+                expiration: .seconds(86_400),
+                on: transaction
+            )
+        }
         return try await find(tag, in: repository)
     }
 

@@ -34,6 +34,8 @@ struct ModuleGraphTests {
         "Scanning": [
             "Accounts", "Clair", "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough",
         ],
+        "Pruning": ["HTTPTransport", "Jobs", "Metadata", "Models", "Postgres", "PullThrough"],
+        "Collection": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Operations": ["Jobs", "Metadata", "Models", "OCI", "Postgres"],
         "Supervision": [],
         // executables
@@ -47,6 +49,8 @@ struct ModuleGraphTests {
         "ScanDispatcher": [
             "Clair", "HTTPTransport", "Models", "Postgres", "PullThrough", "Scanning", "ServiceRuntime",
         ],
+        "QuotaPruner": ["HTTPTransport", "Postgres", "Pruning", "PullThrough", "ServiceRuntime"],
+        "GarbageCollector": ["Blobs", "Collection", "Metadata", "Models", "Postgres", "ServiceRuntime"],
         "Entrepot": [
             "Accounts", "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "Sealing",
             "ServiceRuntime", "Supervision",

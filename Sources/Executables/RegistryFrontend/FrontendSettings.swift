@@ -80,7 +80,7 @@ struct FrontendSettings {
         frontend.urlScheme = scheme
         management.server = hostname.isEmpty ? nil : "\(scheme)://\(hostname)"
         management.hasQuotas = try settings.bool(SharedSettings.quotaManagement)
-        management.timeMachine = try settings.duration(SharedSettings.tagExpiration)
+        management.timeMachine = try settings.duration(SharedSettings.timeMachine)
         frontend.isProxying = try settings.bool(SharedSettings.proxyCache)
         frontend.log.isStrict = try !settings.bool(Self.relaxedLogging)
         frontend.log.retention = try settings.duration(Self.logRetention)

@@ -89,10 +89,17 @@ struct FetcherSettings {
         help: "files of private keys, newest first, that open the credentials of upstreams"
     )
 
+    private static let quotaPatience = SettingKey(
+        "QUOTA_PATIENCE",
+        kind: .duration,
+        default: "2s",
+        help: "how long an image waits for room when others are arriving, before it is stored over its quota's limit"
+    )
+
     static let keys =
         SharedSettings.keys + [
             allowedHosts, connectTimeout, responseTimeout, idleTimeout, manifestTimeout, manifestSlots, blobSlots,
-            fillSlots, megabytesInFlight, fill, fillDelay, lease, keyFiles,
+            fillSlots, megabytesInFlight, fill, fillDelay, lease, keyFiles, quotaPatience,
         ]
 
     let database: String
@@ -128,6 +135,8 @@ struct FetcherSettings {
         fetcher.manifestSlots = try settings.int(Self.manifestSlots, in: 1...1_000)
         fetcher.blobSlots = try settings.int(Self.blobSlots, in: 1...1_000)
         fetcher.fillSlots = try settings.int(Self.fillSlots, in: 1...1_000)
+        let patience = try settings.duration(Self.quotaPatience)
+        fetcher.quotaPatience = try settings.bool(SharedSettings.quotaManagement) ? patience : nil
         fetcher.isProxying = try settings.bool(SharedSettings.proxyCache)
         let megabytes = try settings.int(Self.megabytesInFlight, in: 0...1_000_000_000)
         fetcher.organizationBytesInFlight = megabytes > 0 ? Int64(megabytes) * 1_000_000 : nil

@@ -56,13 +56,13 @@ package enum SharedSettings {
         "FEATURE_QUOTA_MANAGEMENT",
         kind: .bool,
         default: "true",
-        help: "whether quotas are kept, and can be set"
+        help: "whether limits of organizations are kept; usage is counted in any case"
     )
-    package static let tagExpiration = SettingKey(
+    package static let timeMachine = SettingKey(
         "DEFAULT_TAG_EXPIRATION",
         kind: .duration,
         default: "2w",
-        help: "how long ended tags can be revived in organizations that say nothing of it"
+        help: "how long ended tags can be revived, in organizations that don't say otherwise"
     )
     package static let logLevel = SettingKey(
         "LOG_LEVEL",
@@ -79,7 +79,8 @@ package enum SharedSettings {
     )
 
     package static let keys = [
-        database, databaseConnections, blobDirectory, proxyCache, quotaManagement, tagExpiration, internalAddress,
-        logLevel, logFormat, shutdownGrace,
+        database, databaseConnections, blobDirectory, proxyCache, quotaManagement, timeMachine, internalAddress,
+        logLevel,
+        logFormat, shutdownGrace,
     ]
 }

@@ -67,7 +67,7 @@ package struct SettingsReader: Sendable {
         }
     }
 
-    /// `30s`, `5m`, `2h`, `1d`, `250ms`, or seconds.
+    /// `30s`, `5m`, `2h`, `1d`, `2w`, `250ms`, or seconds.
     package func duration(_ key: SettingKey) throws -> Duration {
         let found = try find(key)
         let units: [(String, Duration)] = [

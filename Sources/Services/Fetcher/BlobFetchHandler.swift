@@ -24,6 +24,7 @@ struct BlobFetchHandler: JobHandler {
     private let logger: Logger
     private let organizations = OrganizationStore()
     private let blobs = BlobStore()
+    private let usage = UsageStore()
     private let states = ImageStateStore()
     private let scans = ScanStore()
     private let queue = JobQueue()
@@ -73,6 +74,9 @@ struct BlobFetchHandler: JobHandler {
         }
         guard state.placement == nil else {
             return try await queue.complete(job.lease, result: Self.success(fetch), on: client)
+        }
+        if job.isFill, try await !blobs.isAlive(fetch.digest, on: client) {
+            throw FetchFailure(.notFound, "nothing keeps \(fetch.digest) any more")
         }
         let (repository, config) = try await UpstreamRepository.find(
             organization: fetch.organization,
@@ -195,11 +199,13 @@ struct BlobFetchHandler: JobHandler {
         let scanned: Int
         do {
             (replaced, completed, scanned) = try await client.withTransaction { transaction in
-                try await queue.complete(job.lease, result: Self.success(fetch), on: transaction)
+                try await usage.lockHolders(of: fetch.digest, on: transaction)
                 let replaced = try await blobs.place(placement, on: transaction)
-                guard replaced == nil else { return (replaced, [], 0) }
-                let completed = try await states.completed(by: fetch.digest, on: transaction)
-                return (nil, completed, try await scans.queue(completed, on: transaction))
+                let completed = replaced == nil ? try await states.completed(by: fetch.digest, on: transaction) : []
+                let scanned = try await scans.queue(completed, on: transaction)
+                // Last: who stores a manifest holds the locks above when it comes to jobs.
+                try await queue.complete(job.lease, result: Self.success(fetch), on: transaction)
+                return (replaced, completed, scanned)
             }
         } catch let error as JobQueueError where error.code == .leaseLost {
             try storage.remove(placement)

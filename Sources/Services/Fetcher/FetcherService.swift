@@ -22,6 +22,8 @@ package struct FetcherService: Service {
         package var organizationBytesInFlight: Int64?
         /// How long after a manifest the rest of its image is fetched; nil for never.
         package var fillDelay: Duration? = .seconds(5)
+        /// How long an image waits for others to make room, before it is stored over the limit; nil when limits aren't kept.
+        package var quotaPatience: Duration? = .seconds(2)
         /// Whether upstreams are asked for anything.
         package var isProxying = true
         /// How long a silent fetcher keeps its jobs.
@@ -60,6 +62,7 @@ package struct FetcherService: Service {
             upstream: upstream,
             notifier: notifier,
             fill: BackgroundFill(delay: configuration.fillDelay, logger: logger),
+            quotaPatience: configuration.quotaPatience,
             logger: logger
         )
         let lists = ListFetchHandler(client: client, upstream: upstream, notifier: notifier, logger: logger)

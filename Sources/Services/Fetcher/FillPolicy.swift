@@ -13,7 +13,7 @@ enum FillPolicy {
     /// When to try again after a failure; nil when another try would end like this one.
     static func delay(after failure: FetchFailure, attempt: Int) -> Duration? {
         switch failure.cause {
-        case .notFound, .denied, .badContent, .unsupported, .refusedAddress: return nil
+        case .notFound, .denied, .badContent, .unsupported, .refusedAddress, .quotaExceeded: return nil
         case .rateLimited, .upstreamError, .unreachable, .timeout, .cache: break
         }
         let asked = min(longestRetryAfter, .seconds(max(0, failure.retryAfterSeconds ?? 0)))

@@ -16,28 +16,30 @@ struct ManifestFetchHandler: JobHandler {
     private let client: PostgresClient
     private let upstream: UpstreamClient
     private let notifier: JobNotifier
-    private let fill: BackgroundFill
+    private let keeper: ImageKeeper
+    private let quotaPatience: Duration?
     private let logger: Logger
     private let organizations = OrganizationStore()
-    private let manifests = ManifestStore()
     private let tags = TagStore()
-    private let scans = ScanStore()
     private let queue = JobQueue()
     /// A client waits: a short second look at an upstream that stumbled, no more.
     private let retry = RetryPolicy(base: .milliseconds(150), cap: .milliseconds(600))
     private let tries = 3
 
+    /// - Parameter quotaPatience: how long an image waits for room; nil when limits aren't kept
     init(
         client: PostgresClient,
         upstream: UpstreamClient,
         notifier: JobNotifier,
         fill: BackgroundFill,
+        quotaPatience: Duration?,
         logger: Logger
     ) {
         self.client = client
         self.upstream = upstream
         self.notifier = notifier
-        self.fill = fill
+        self.quotaPatience = quotaPatience
+        keeper = ImageKeeper(client: client, notifier: notifier, fill: fill, logger: logger)
         self.logger = logger
     }
 
@@ -118,36 +120,15 @@ struct ManifestFetchHandler: JobHandler {
     ) async throws -> ManifestFetched {
         let manifest = try await get(reference, repository, tries: tries)
         let (digest, document) = try Self.verify(manifest, reference, repository)
-        let (fetched, isScanned) = try await client.withTransaction { transaction in
-            let (repositoryID, manifestID) = try await manifests.store(
-                document,
-                bytes: manifest.bytes,
-                digest: digest,
-                repository: fetch.repository,
-                organization: fetch.organization,
-                on: transaction
-            )
-            if case .tag(let tag) = fetch.reference {
-                try await tags.point(
-                    tag,
-                    at: manifestID,
-                    repository: repositoryID,
-                    expiration: config.expiration,
-                    on: transaction
-                )
-            }
-            try await fill.enqueue(for: document, manifest: manifestID, fetch, config, on: transaction)
-            let isScanned = try await scans.queueIfComplete(manifestID, on: transaction)
-            let fetched = ManifestFetched(digest: digest, isNew: true)
-            try await queue.complete(
-                job.lease,
-                result: JSONText.encode(FetchVerdict(success: fetched)),
-                on: transaction
-            )
-            return (fetched, isScanned)
-        }
-        if isScanned { await notifier.jobsAvailable(.scans) }
-        return fetched
+        let image = FetchedImage(
+            document: document,
+            bytes: manifest.bytes,
+            digest: digest,
+            fetch: fetch,
+            config: config,
+            quotaPatience: quotaPatience
+        )
+        return try await keeper.keep(image, for: job)
     }
 
     private func get(

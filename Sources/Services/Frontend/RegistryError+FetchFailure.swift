@@ -10,7 +10,7 @@ extension RegistryError {
         let (code, status): (RegistryError.Code, Int) =
             switch failure.cause {
             case .notFound: (unknown, 404)
-            case .denied: (.denied, 403)
+            case .denied, .quotaExceeded: (.denied, 403)
             case .rateLimited: (.tooManyRequests, 429)
             case .unsupported: (.unsupported, 404)
             case .upstreamError, .badContent, .refusedAddress: (.unavailable, 502)

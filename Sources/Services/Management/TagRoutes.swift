@@ -14,6 +14,7 @@ struct TagRoutes: Sendable {
     let access: OrganizationAccess
     let timeMachine: Duration
     private let store = TagStore()
+    private let lifetimes = LifetimeStore()
     private let repositories = RepositoryStore()
 
     init(client: PostgresClient, access: OrganizationAccess, timeMachine: Duration) {
@@ -254,13 +255,9 @@ struct TagRoutes: Sendable {
             try await note(call, .changeTagExpiration, tag.name, ["expiration_date": end.map(String.init) ?? "never"])
         }
         if let isPinned = call.body.flag("pinned") {
-            let changed = try await store.setPinned(
-                isPinned,
-                tag.name,
-                repository: repository,
-                organization: organization.id,
-                on: client
-            )
+            let changed =
+                isPinned != tag.isPinned
+                ? try await setPinned(isPinned, tag.name, repository, organization.id) : false
             if changed { try await note(call, isPinned ? .pinTag : .unpinTag, tag.name) }
         }
         return try APIReply.json("Updated", status: .created)
@@ -268,7 +265,7 @@ struct TagRoutes: Sendable {
 
     private func delete(_ call: Call) async throws -> Response {
         let tag = try Self.tag(call.parameter("tag"), "tag")
-        let deleted = try await store.delete(
+        let deleted = try await lifetimes.delete(
             tag,
             repository: call.repository,
             organization: call.organization.id,
@@ -286,18 +283,33 @@ struct TagRoutes: Sendable {
             guard let digest = Digest(rawValue: text) else { throw APIError.invalid("manifest_digest: is no digest") }
             return digest
         }
-        let revived = try await store.revive(
+        let remembered = try await store.remembered(
             tag,
             at: digest,
             repository: call.repository,
             organization: organization.id,
             timeMachine: organization.timeMachine ?? timeMachine,
-            expiration: organization.proxyCache?.expiration,
             on: client
         )
-        guard let revived else { throw APIError.notFound("the time machine remembers no such tag") }
-        try await note(call, .restoreTag, tag, ["manifest_digest": revived.description])
-        return try APIReply.json(["name": tag.rawValue, "manifest_digest": revived.description])
+        guard let remembered,
+            try await lifetimes.revive(remembered.id, organization: organization.id, on: client)
+        else { throw APIError.notFound("the time machine remembers no such tag") }
+        let revived = remembered.digest.description
+        try await note(call, .restoreTag, tag, ["manifest_digest": revived])
+        return try APIReply.json(["name": tag.rawValue, "manifest_digest": revived])
+    }
+
+    private func setPinned(
+        _ isPinned: Bool,
+        _ tag: TagName,
+        _ repository: RepositoryName,
+        _ organization: OrganizationID
+    ) async throws -> Bool {
+        if isPinned {
+            try await lifetimes.pin(tag, repository: repository, organization: organization, on: client)
+        } else {
+            try await lifetimes.unpin(tag, repository: repository, organization: organization, on: client)
+        }
     }
 
     private func note(_ call: Call, _ kind: LogKind, _ tag: TagName, _ facts: [String: String] = [:]) async throws {

@@ -22,7 +22,7 @@ package final class Deployment: Sendable {
     private let running = Mutex(
         (
             frontends: [TestProcess](), fetchers: [TestProcess](), dispatchers: [TestProcess](),
-            clients: [TestClient]()
+            keepers: [TestProcess](), clients: [TestClient]()
         )
     )
 
@@ -75,6 +75,8 @@ package final class Deployment: Sendable {
     package var frontends: [TestProcess] { running.withLock { $0.frontends } }
     package var fetchers: [TestProcess] { running.withLock { $0.fetchers } }
     package var dispatchers: [TestProcess] { running.withLock { $0.dispatchers } }
+    /// Pruners and collectors.
+    package var keepers: [TestProcess] { running.withLock { $0.keepers } }
     /// A client for each frontend.
     package var clients: [TestClient] { running.withLock { $0.clients } }
     /// A client of the first frontend.
@@ -113,9 +115,41 @@ package final class Deployment: Sendable {
         running.withLock { $0.dispatchers.append(process) }
     }
 
+    /// - Parameter settings: of this pruner alone
+    package func addPruner(_ settings: [String: String] = [:]) async throws {
+        let quick = ["ENTREPOT_PRUNER_EXPIRY_INTERVAL": "100ms", "ENTREPOT_PRUNER_LIMIT_INTERVAL": "100ms"]
+        try await addKeeper("quota-pruner", quick.merging(settings) { $1 })
+    }
+
+    /// - Parameter settings: of this collector alone
+    package func addCollector(_ settings: [String: String] = [:]) async throws {
+        let quick = [
+            "ENTREPOT_GC_INTERVAL": "50ms", "ENTREPOT_GC_GRACE": "0s", "ENTREPOT_DEFAULT_TAG_EXPIRATION": "0s",
+            "ENTREPOT_SCRUB_MEGABYTES_PER_SECOND": "0",
+        ]
+        try await addKeeper("garbage-collector", quick.merging(settings) { $1 })
+    }
+
+    private func addKeeper(_ program: String, _ settings: [String: String]) async throws {
+        let process = try start(program, environment.merging(settings) { $1 })
+        try await process.line(containing: "started")
+        running.withLock { $0.keepers.append(process) }
+    }
+
+    /// Gives an organization a limit in bytes.
+    package func limit(_ organization: String, to bytes: Int64) async throws {
+        try await client.query(
+            """
+            INSERT INTO quota (organization_id, limit_bytes)
+            SELECT id, \(bytes) FROM organization WHERE name = \(organization)
+            ON CONFLICT (organization_id) DO UPDATE SET limit_bytes = excluded.limit_bytes
+            """
+        )
+    }
+
     /// Ends the processes as an operator does; checks nothing.
     private func end() async {
-        for process in frontends + fetchers + dispatchers {
+        for process in frontends + fetchers + dispatchers + keepers {
             process.kill(SIGKILL)
             _ = try? await process.exitStatus()  // killed: it ends
         }

@@ -65,7 +65,10 @@ struct Bringup {
     private func runServices(_ folder: DataFolder, database: String, until stop: StopFlag) async throws {
         guard !stop.isSet else { return }
         try await prepareSchema(database, folder)
-        try await withChildren((1...settings.fetchers).map { fetcher($0, folder, database) }, stop) {
+        let keepers = ["quota-pruner": "pruner", "garbage-collector": "collector"].map { program, name in
+            service(program, name: name, folder, database)
+        }
+        try await withChildren((1...settings.fetchers).map { fetcher($0, folder, database) } + keepers, stop) {
             try await withChildren((0..<settings.frontends).map { frontend($0, folder, database) }, stop) {
                 try await waitUntilServing(stop)
                 guard !stop.isSet else { return }

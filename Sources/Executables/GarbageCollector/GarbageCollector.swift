@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Blobs
+import Collection
+import Foundation
+import Metadata
+import Models
+import Postgres
+import ServiceRuntime
+
+/// Deletes what nothing refers to any more. With `--dry-run` it only says what would go.
+@main
+struct GarbageCollector {
+    private static let dryRun = "--dry-run"
+
+    static func main() async {
+        await ServiceRuntime.main(
+            name: "garbage-collector",
+            keys: CollectorSettings.keys,
+            switches: [dryRun]
+        ) { runtime in
+            let settings = try CollectorSettings(runtime.settings)
+            let postgres = PostgresConfiguration(
+                connectionString: settings.database,
+                applicationName: "garbage-collector",
+                maximumConnections: settings.databaseConnections
+            )
+            let client = PostgresClient(postgres, logger: runtime.logger)
+            try await runtime.waitForSchema(client)
+            let storage = try FileBlobStorage(root: settings.blobDirectory)
+            guard !runtime.switches.contains(dryRun) else {
+                try await tell(settings, client, storage, runtime)
+                return await client.close()
+            }
+            let collection = CollectionService(
+                settings.collection,
+                client: client,
+                storage: storage,
+                logger: runtime.logger
+            )
+            try await runtime.run([client, collection], healthChecks: [.database(client)])
+        }
+    }
+
+    private static func tell(
+        _ settings: CollectorSettings,
+        _ client: PostgresClient,
+        _ storage: FileBlobStorage,
+        _ runtime: ServiceRuntime
+    ) async throws {
+        let limits = settings.collection.limits
+        for count in try await CollectionStore().pending(limits, on: client) {
+            print("\(count.kind.rawValue)\t\(count.items)\t\(count.bytes) bytes")
+        }
+        let sweep = OrphanSweep(client: client, storage: storage, grace: limits.grace, logger: runtime.logger)
+        var (orphans, bytes, lost): (Int, Int64, Int) = (0, 0, 0)
+        for part in storage.parts {
+            let found = try await sweep.look(at: part)
+            orphans += found.orphans.count
+            bytes += found.orphans.reduce(0) { $0 + $1.sizeBytes }
+            lost += found.lost.count
+        }
+        print("orphans\t\(orphans)\t\(bytes) bytes")
+        print("lost\t\(lost)\t0 bytes")
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Pruning
+import ServiceRuntime
+
+/// What an operator can set.
+struct PrunerSettings {
+    private static let expiryInterval = SettingKey(
+        "PRUNER_EXPIRY_INTERVAL",
+        kind: .duration,
+        default: "2s",
+        help: "how often expired tags are looked for"
+    )
+    private static let limitInterval = SettingKey(
+        "PRUNER_LIMIT_INTERVAL",
+        kind: .duration,
+        default: "2s",
+        help: "how often usage is compared with limits and thresholds"
+    )
+    private static let proofInterval = SettingKey(
+        "PRUNER_PROOF_INTERVAL",
+        kind: .duration,
+        default: "6h",
+        help: "how often what was counted of an organization is counted anew and repaired"
+    )
+    private static let webhookURL = SettingKey(
+        "QUOTA_WEBHOOK_URL",
+        kind: .string,
+        default: "",
+        help: "where crossed thresholds are posted to; nowhere if empty"
+    )
+    private static let webhookSecret = SettingKey(
+        "QUOTA_WEBHOOK_SECRET",
+        kind: .secret,
+        default: "",
+        help: "signs what is posted, by HMAC-SHA256 in `X-Entrepot-Signature`"
+    )
+
+    static let keys =
+        SharedSettings.keys + [expiryInterval, limitInterval, proofInterval, webhookURL, webhookSecret]
+
+    let database: String
+    let databaseConnections: Int
+    var pruning = PruningService.Configuration()
+
+    /// Throws a settings error that names the key.
+    init(_ settings: SettingsReader) throws {
+        database = try settings.secret(SharedSettings.database)
+        databaseConnections = try settings.int(SharedSettings.databaseConnections, in: 2...1_000)
+        pruning.isKeepingLimits = try settings.bool(SharedSettings.quotaManagement)
+        pruning.expiryInterval = try settings.duration(Self.expiryInterval)
+        pruning.limitInterval = try settings.duration(Self.limitInterval)
+        pruning.proofInterval = try settings.duration(Self.proofInterval)
+        let url = try settings.string(Self.webhookURL)
+        let secret = try settings.secret(Self.webhookSecret)
+        if !url.isEmpty {
+            guard url.hasPrefix("https://") || url.hasPrefix("http://") else {
+                throw settings.invalid(Self.webhookURL, url, "expected an http or https URL")
+            }
+            guard !secret.isEmpty else {
+                throw settings.invalid(Self.webhookSecret, "", "is needed with QUOTA_WEBHOOK_URL")
+            }
+            pruning.webhook = Webhook(url: url, secret: secret)
+        }
+        pruning.shutdownGrace = min(pruning.shutdownGrace, try settings.duration(SharedSettings.shutdownGrace) / 2)
+    }
+}

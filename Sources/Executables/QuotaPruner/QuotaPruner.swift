@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import HTTPTransport
+import Postgres
+import Pruning
+import PullThrough
+import ServiceRuntime
+
+/// Keeps organizations within their limits.
+@main
+struct QuotaPruner {
+    static func main() async {
+        await ServiceRuntime.main(name: "quota-pruner", keys: PrunerSettings.keys) { runtime in
+            let settings = try PrunerSettings(runtime.settings)
+            let postgres = PostgresConfiguration(
+                connectionString: settings.database,
+                applicationName: "quota-pruner",
+                maximumConnections: settings.databaseConnections
+            )
+            let client = PostgresClient(postgres, logger: runtime.logger)
+            try await runtime.waitForSchema(client)
+            let hub = ChangeHub(postgres, logger: runtime.logger)
+            // The webhook is the operator's own word: it may be anywhere.
+            let transport = HTTPTransport(
+                HTTPTransportConfiguration(addressPolicy: .unrestricted),
+                logger: runtime.logger
+            )
+            defer { transport.shutdown() }
+            let pruning = PruningService(
+                settings.pruning,
+                worker: "\(ProcessInfo.processInfo.hostName):\(ProcessInfo.processInfo.processIdentifier)",
+                client: client,
+                transport: transport,
+                hub: hub,
+                logger: runtime.logger
+            )
+            try await runtime.run([client, hub, pruning], healthChecks: [.database(client)])
+        }
+    }
+}

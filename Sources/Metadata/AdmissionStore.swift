@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Models
+package import OCI
+package import Postgres
+
+/// Decides whether an image has room, and makes it if it can. In one transaction under the organization's lock, so that
+/// what was decided still holds when it is done.
+package struct AdmissionStore: Sendable {
+    /// What wants to be stored.
+    package struct Request: Sendable {
+        package let organization: OrganizationID
+        package let repository: RepositoryName
+        package let digest: Digest
+        package let document: ManifestDocument
+        package let manifestBytes: Int
+
+        package init(
+            organization: OrganizationID,
+            repository: RepositoryName,
+            digest: Digest,
+            document: ManifestDocument,
+            manifestBytes: Int
+        ) {
+            self.organization = organization
+            self.repository = repository
+            self.digest = digest
+            self.document = document
+            self.manifestBytes = manifestBytes
+        }
+    }
+
+    /// What was decided, and on what grounds.
+    package struct Decision: Sendable {
+        package let admission: Admission
+        package let usage: Usage
+        package let quota: Quota?
+        /// Bytes of the whole image.
+        package let sizeBytes: Int64
+    }
+
+    /// Candidates that are looked at together.
+    private static let batch = 100
+    /// A pull waits: what takes more than so many is left to the pruner.
+    private static let maximumCandidates = 5_000
+    private static let patience: Duration = .milliseconds(1_500)
+
+    private let usages = UsageStore()
+    private let quotas = QuotaStore()
+    private let pruning = PruneStore()
+
+    package init() {}
+
+    /// Decides, changes nothing. Takes the organization's lock.
+    package func decide(_ request: Request, on transaction: some Queryable) async throws -> Decision {
+        try await usages.lock(request.organization, on: transaction)
+        let usage = try await usages.usage(of: request.organization, on: transaction)
+        guard let quota = try await quotas.find(of: request.organization, on: transaction) else {
+            return Decision(admission: .fits, usage: usage, quota: nil, sizeBytes: 0)
+        }
+        let (size, missing) = try await pruning.need(
+            of: request.document,
+            digest: request.digest,
+            manifestBytes: request.manifestBytes,
+            organization: request.organization,
+            on: transaction
+        )
+        let first = AdmissionRules.beforePruning(missing: missing, size: size, usage: usage, quota: quota)
+        let admission: Admission
+        if let first {
+            admission = first
+        } else {
+            admission = try await makeRoom(
+                usage.liveBytes + missing - quota.limitBytes,
+                in: request.organization,
+                sparing: (request.repository, request.digest),
+                isHurried: true,
+                on: transaction
+            )
+        }
+        return Decision(admission: admission, usage: usage, quota: quota, sizeBytes: size)
+    }
+
+    /// What to end so that an organization has so many bytes less. Changes nothing.
+    /// - Parameter isHurried: a pull waits, so that the search ends after a while with ``Admission/later``
+    package func makeRoom(
+        _ deficit: Int64,
+        in organization: OrganizationID,
+        sparing: (repository: RepositoryName, digest: Digest)?,
+        isHurried: Bool,
+        on transaction: some Queryable
+    ) async throws -> Admission {
+        let clock = ContinuousClock()
+        let deadline = clock.now + Self.patience
+        let candidates = try await pruning.candidates(
+            of: organization,
+            sparing: sparing,
+            limit: isHurried ? Self.maximumCandidates : Int(Int32.max),
+            on: transaction
+        )
+        var graph = PruneGraph()
+        var names: [String: Int] = [:]
+        var known = 0
+        while known < candidates.count {
+            let next = min(candidates.count, known + Self.batch)
+            try await pruning.load(
+                Array(candidates[known..<next]),
+                of: organization,
+                into: &graph,
+                names: &names,
+                on: transaction
+            )
+            known = next
+            let admission = AdmissionRules.byPruning(
+                deficit: deficit,
+                candidates: Array(candidates[..<known]),
+                graph: graph
+            )
+            if case .prune = admission { return admission }
+            if known == candidates.count {
+                return isHurried && known == Self.maximumCandidates ? .later : admission
+            }
+            if isHurried, clock.now > deadline { return .later }
+        }
+        return .cannotFit
+    }
+
+    /// Prunes an organization until its usage, oversized images left aside, is within its limit; no more than that.
+    /// - Returns: what was ended
+    package func pruneToLimit(_ organization: OrganizationID, on client: PostgresClient) async throws
+        -> [PruneCandidate]
+    {
+        try await client.withTransaction { transaction in
+            try await usages.lock(organization, on: transaction)
+            guard let quota = try await quotas.find(of: organization, on: transaction) else { return [] }
+            let usage = try await usages.usage(of: organization, on: transaction)
+            let oversized = try await pruning.oversizedBytes(of: organization, on: transaction)
+            let deficit = usage.liveBytes - oversized - quota.limitBytes
+            guard deficit > 0 else { return [] }
+            let room = try await makeRoom(deficit, in: organization, sparing: nil, isHurried: false, on: transaction)
+            guard case .prune(let victims) = room else { return [] }
+            try await pruning.end(victims, on: transaction)
+            return victims
+        }
+    }
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+package import Models
+import OCI
+package import Postgres
+
+/// The collector's steps: each takes a batch in a transaction of its own, skips what others have locked, and leaves a state
+/// that the next run goes on from, whenever it ends.
+///
+/// An ended tag leaves the time machine; what nothing keeps leaves its repository; manifests that no repository has go, and
+/// condemn the blobs that nothing names then; after a grace those go, and leave their objects as garbage; the bytes go last.
+/// Storing a manifest brings back whatever of it is still there.
+package struct CollectionStore: Sendable {
+    /// How long things are kept, and how many are taken at once.
+    package struct Limits: Sendable {
+        /// Of organizations that don't say otherwise.
+        package var timeMachine: Duration = .seconds(14 * 86_400)
+        /// How long what nothing keeps stays in its repository, and what no manifest names in the storage.
+        package var grace: Duration = .seconds(3_600)
+        /// How long an object outlives its row: longer than frontends remember placements.
+        package var readerGrace: Duration = .seconds(30)
+        package var batch = 100
+        /// Each takes as long as many rows of another kind, and is taken under the organization's lock.
+        var memberBatch: Int { max(1, batch / 20) }
+
+        package init() {}
+    }
+
+    /// Nobody is made to wait, and we don't wait for long, either.
+    private static let lockTimeout = "2s"
+
+    private let usage = UsageStore()
+    private let scans = ScanStore()
+
+    package init() {}
+
+    // MARK: - Steps
+
+    /// Takes ended lifetimes out of the time machine.
+    package func forgetTags(_ limits: Limits, on client: PostgresClient) async throws -> Int {
+        try await step(client) { transaction in
+            let gone = try await transaction.execute(
+                """
+                DELETE FROM tag WHERE id IN (
+                    SELECT t.id FROM tag t
+                    JOIN repository r ON r.id = t.repository_id JOIN organization o ON o.id = r.organization_id
+                    WHERE t.lifetime_end_at < now() - greatest(\(seconds: limits.grace), CASE
+                        WHEN t.end_reason = 'pruned' AND NOT o.keeps_pruned THEN interval '0'
+                        ELSE coalesce(o.time_machine_s * interval '1 second', \(seconds: limits.timeMachine)) END)
+                    ORDER BY t.lifetime_end_at LIMIT \(limits.batch) FOR UPDATE OF t SKIP LOCKED
+                )
+                """
+            )
+            try await add(.init(.tags, items: Int64(gone)), on: transaction)
+            return gone
+        }
+    }
+
+    /// Takes manifests out of repositories where nothing keeps them, nothing can revive them, and nobody has pulled them
+    /// for the grace.
+    package func dropMembers(_ limits: Limits, on client: PostgresClient) async throws -> Int {
+        let owners = try await client.query(
+            """
+            SELECT DISTINCT r.organization_id
+            FROM repository_manifest rm JOIN repository r ON r.id = rm.repository_id
+            WHERE rm.released_at < now() - \(seconds: limits.grace) ORDER BY 1
+            """
+        ).decode(Int64.self)
+        var gone = 0
+        for owner in owners {
+            gone += try await step(client) { transaction in
+                try await usage.lock(OrganizationID(rawValue: owner), on: transaction)
+                let dropped = try await transaction.execute(
+                    """
+                    DELETE FROM repository_manifest d USING (
+                        SELECT rm.repository_id, rm.manifest_id
+                        FROM repository r JOIN repository_manifest rm ON rm.repository_id = r.id
+                        WHERE r.organization_id = \(owner) AND rm.released_at < now() - \(seconds: limits.grace)
+                            AND (rm.last_pulled_at IS NULL OR rm.last_pulled_at < now() - \(seconds: limits.grace))
+                            AND NOT EXISTS (
+                                SELECT 1 FROM tag t
+                                WHERE t.repository_id = rm.repository_id AND t.manifest_id = rm.manifest_id
+                            ) AND NOT EXISTS (
+                                SELECT 1 FROM manifest m
+                                JOIN manifest_child c ON c.digest = m.digest
+                                JOIN repository_manifest p
+                                    ON p.repository_id = rm.repository_id AND p.manifest_id = c.parent_id
+                                WHERE m.id = rm.manifest_id
+                            )
+                        LIMIT \(limits.memberBatch)
+                    ) o WHERE d.repository_id = o.repository_id AND d.manifest_id = o.manifest_id
+                    """
+                )
+                try await add(.init(.memberships, items: Int64(dropped)), on: transaction)
+                return dropped
+            }
+        }
+        return gone
+    }
+
+    /// Removes manifests that no repository has.
+    /// - Returns: how many were looked at and decided upon
+    package func dropManifests(_ limits: Limits, on client: PostgresClient) async throws -> Int {
+        try await step(client) { transaction in
+            let candidates = try await transaction.query(
+                "SELECT id, manifest_id FROM manifest_candidate ORDER BY id LIMIT \(limits.batch) FOR UPDATE SKIP LOCKED"
+            ).decode((Int64, Int64).self)
+            guard !candidates.isEmpty else { return 0 }
+            let ids = Array(Set(candidates.map(\.1)))
+            let locked = try await transaction.query(
+                "SELECT id FROM manifest WHERE id = ANY(\(ids)::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED"
+            ).decode(Int64.self)
+            // Statements of their own: they see what was committed before the rows were locked.
+            let doomed = try await transaction.query(
+                """
+                SELECT id FROM manifest m WHERE id = ANY(\(locked)::bigint[])
+                    AND NOT EXISTS (SELECT 1 FROM repository_manifest rm WHERE rm.manifest_id = m.id)
+                """
+            ).decode(Int64.self)
+            try await scans.queueDeletion(of: doomed.map(ManifestID.init(rawValue:)), on: transaction)
+            let bytes = try await transaction.query(
+                "DELETE FROM manifest WHERE id = ANY(\(doomed)::bigint[]) RETURNING size_bytes"
+            ).decode(Int64.self)
+            let decided = try await transaction.execute(
+                """
+                DELETE FROM manifest_candidate c
+                WHERE id = ANY(\(candidates.map(\.0))::bigint[]) AND (c.manifest_id = ANY(\(locked)::bigint[])
+                    OR NOT EXISTS (SELECT 1 FROM manifest m WHERE m.id = c.manifest_id))
+                """
+            )
+            try await add(.init(.manifests, items: Int64(bytes.count), bytes: bytes.reduce(0, +)), on: transaction)
+            return decided
+        }
+    }
+
+    /// Condemns blobs that no manifest names any more.
+    /// - Returns: how many were looked at and decided upon
+    package func condemnBlobs(_ limits: Limits, on client: PostgresClient) async throws -> Int {
+        try await step(client) { transaction in
+            let candidates = try await transaction.query(
+                "SELECT id, digest FROM blob_candidate ORDER BY id LIMIT \(limits.batch) FOR UPDATE SKIP LOCKED"
+            ).decode((Int64, String).self)
+            guard !candidates.isEmpty else { return 0 }
+            let digests = Array(Set(candidates.map(\.1)))
+            let locked = try await transaction.query(
+                "SELECT digest FROM blob WHERE digest = ANY(\(digests)::text[]) ORDER BY digest FOR UPDATE SKIP LOCKED"
+            ).decode(String.self)
+            let bytes = try await transaction.query(
+                """
+                UPDATE blob b SET condemned_at = now()
+                WHERE digest = ANY(\(locked)::text[]) AND condemned_at IS NULL
+                    AND NOT EXISTS (SELECT 1 FROM manifest_blob mb WHERE mb.digest = b.digest)
+                RETURNING coalesce(size_bytes, 0)
+                """
+            ).decode(Int64.self)
+            let decided = try await transaction.execute(
+                """
+                DELETE FROM blob_candidate c
+                WHERE id = ANY(\(candidates.map(\.0))::bigint[]) AND (c.digest = ANY(\(locked)::text[])
+                    OR NOT EXISTS (SELECT 1 FROM blob b WHERE b.digest = c.digest))
+                """
+            )
+            try await add(.init(.condemned, items: Int64(bytes.count), bytes: bytes.reduce(0, +)), on: transaction)
+            return decided
+        }
+    }
+
+    /// Removes the rows of blobs that were condemned a grace ago and that nobody is fetching; their objects become garbage.
+    package func dropBlobs(_ limits: Limits, on client: PostgresClient) async throws -> Int {
+        try await step(client) { transaction in
+            let locked = try await transaction.query(
+                """
+                SELECT digest FROM blob WHERE condemned_at < now() - \(seconds: limits.grace)
+                ORDER BY condemned_at LIMIT \(limits.batch) FOR UPDATE SKIP LOCKED
+                """
+            ).decode(String.self)
+            guard !locked.isEmpty else { return 0 }
+            let bytes = try await transaction.query(
+                """
+                WITH gone AS (
+                    DELETE FROM blob b WHERE digest = ANY(\(locked)::text[]) AND condemned_at IS NOT NULL
+                        AND NOT EXISTS (SELECT 1 FROM manifest_blob mb WHERE mb.digest = b.digest)
+                        AND NOT EXISTS (
+                            SELECT 1 FROM job j
+                            WHERE j.kind = \(JobKind.blobFetch.rawValue) AND j.unique_key = b.digest AND j.state = 'running'
+                        )
+                    RETURNING digest, generation, size_bytes
+                ), kept AS (
+                    INSERT INTO garbage (generation, digest, size_bytes)
+                    SELECT generation, digest, size_bytes FROM gone WHERE generation IS NOT NULL
+                )
+                SELECT coalesce(size_bytes, 0) FROM gone
+                """
+            ).decode(Int64.self)
+            try await add(.init(.blobs, items: Int64(bytes.count), bytes: bytes.reduce(0, +)), on: transaction)
+            return bytes.count
+        }
+    }
+
+    /// Objects whose rows have been gone for long enough.
+    package func garbage(_ limits: Limits, on db: some Queryable) async throws -> [BlobPlacement] {
+        try await db.query(
+            """
+            SELECT digest, generation, size_bytes FROM garbage
+            WHERE since < now() - \(seconds: min(limits.grace, limits.readerGrace)) ORDER BY since LIMIT \(limits.batch)
+            """
+        ).decode((String, UUID, Int64).self).map { digest, generation, size in
+            BlobPlacement(
+                digest: try parsed(digest, "digest"),
+                generation: Generation(rawValue: generation),
+                sizeBytes: size
+            )
+        }
+    }
+
+    /// Says that the bytes of these are gone. Told twice, they count once.
+    package func forget(_ objects: [BlobPlacement], on client: PostgresClient) async throws {
+        try await step(client) { transaction in
+            let bytes = try await transaction.query(
+                """
+                DELETE FROM garbage WHERE generation IN (
+                    SELECT generation FROM garbage
+                    WHERE generation = ANY(\(objects.map(\.generation.rawValue))::uuid[])
+                    ORDER BY generation FOR UPDATE SKIP LOCKED
+                ) RETURNING size_bytes
+                """
+            ).decode(Int64.self)
+            try await add(.init(.objects, items: Int64(bytes.count), bytes: bytes.reduce(0, +)), on: transaction)
+        }
+    }
+
+    /// Removes repositories that have nothing: no manifest, no pin, no list of this hour.
+    package func dropRepositories(_ limits: Limits, on client: PostgresClient) async throws -> Int {
+        let empty = try await client.query(
+            """
+            SELECT r.organization_id, r.id FROM repository r
+            WHERE \(unescaped: Self.isEmpty) AND r.created_at < now() - \(seconds: limits.grace)
+            ORDER BY r.organization_id LIMIT \(limits.batch)
+            """
+        ).decode((Int64, Int64).self)
+        var gone = 0
+        for (owner, repositories) in Dictionary(grouping: empty, by: \.0).sorted(by: { $0.key < $1.key }) {
+            gone += try await step(client) { transaction in
+                try await usage.lock(OrganizationID(rawValue: owner), on: transaction)
+                // Lists are stored without the organization's lock: the row's lock comes before the look.
+                let locked = try await transaction.query(
+                    """
+                    SELECT id FROM repository WHERE id = ANY(\(repositories.map(\.1))::bigint[])
+                    ORDER BY id FOR UPDATE SKIP LOCKED
+                    """
+                ).decode(Int64.self)
+                let dropped = try await transaction.execute(
+                    "DELETE FROM repository r WHERE r.id = ANY(\(locked)::bigint[]) AND \(unescaped: Self.isEmpty)"
+                )
+                try await add(.init(.repositories, items: Int64(dropped)), on: transaction)
+                return dropped
+            }
+        }
+        return gone
+    }
+
+    static let isEmpty = """
+        NOT EXISTS (SELECT 1 FROM repository_manifest rm WHERE rm.repository_id = r.id)
+            AND NOT EXISTS (SELECT 1 FROM tag_pin p WHERE p.repository_id = r.id)
+            AND NOT EXISTS (
+                SELECT 1 FROM tag_list l WHERE l.repository_id = r.id AND l.checked_at > now() - interval '1 hour'
+            ) AND NOT EXISTS (
+                SELECT 1 FROM referrer_list l WHERE l.repository_id = r.id AND l.checked_at > now() - interval '1 hour'
+            )
+        """
+
+    // MARK: - Totals
+
+    /// Adds to what is told of the collector's work.
+    package func add(_ count: CollectionCount, on db: some Queryable) async throws {
+        guard count.items > 0 else { return }
+        try await db.query(
+            """
+            INSERT INTO collection_total AS t (kind, items, bytes)
+            VALUES (\(count.kind.rawValue), \(count.items), \(count.bytes))
+            ON CONFLICT (kind) DO UPDATE
+            SET items = t.items + excluded.items, bytes = t.bytes + excluded.bytes, last_at = now()
+            """
+        )
+    }
+
+    private func step<Result>(
+        _ client: PostgresClient,
+        _ body: (Connection) async throws -> Result
+    ) async throws -> Result {
+        try await client.withTransaction { transaction in
+            try await transaction.query("SET LOCAL lock_timeout = \(unescaped: "'\(Self.lockTimeout)'")")
+            return try await body(transaction)
+        }
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Models
+package import OCI
+package import Postgres
+
+/// What organizations and repositories use, and the lock that everything takes which changes it.
+///
+/// Lock order: organizations by their ids, then blobs by their digests, then manifests, then anything else.
+package struct UsageStore: Sendable {
+    private static let columns = "used_bytes, reserved_bytes, reclaimable_bytes"
+
+    package init() {}
+
+    /// One row. Zero for an organization that isn't there.
+    package func usage(of organization: OrganizationID, on db: some Queryable) async throws -> Usage {
+        try await db.query(
+            """
+            SELECT \(unescaped: Self.columns) FROM organization_usage
+            WHERE organization_id = \(organization.rawValue)
+            """
+        ).first.map(Self.usage) ?? Usage()
+    }
+
+    /// Nil when the organization has no such repository.
+    package func usage(
+        of repository: RepositoryName,
+        organization: OrganizationID,
+        on db: some Queryable
+    ) async throws -> Usage? {
+        try await db.query(
+            """
+            SELECT coalesce(u.used_bytes, 0), coalesce(u.reserved_bytes, 0), coalesce(u.reclaimable_bytes, 0)
+            FROM repository r LEFT JOIN repository_usage u ON u.repository_id = r.id
+            WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+            """
+        ).first.map(Self.usage)
+    }
+
+    /// Usage of all repositories of an organization that have any.
+    package func usages(
+        ofRepositoriesIn organization: OrganizationID,
+        on db: some Queryable
+    ) async throws -> [RepositoryName: Usage] {
+        let rows = try await db.query(
+            """
+            SELECT r.name, u.used_bytes, u.reserved_bytes, u.reclaimable_bytes
+            FROM repository r JOIN repository_usage u ON u.repository_id = r.id
+            WHERE r.organization_id = \(organization.rawValue)
+            """
+        ).decode((String, Int64, Int64, Int64).self)
+        return Dictionary(
+            uniqueKeysWithValues: try rows.map { name, used, reserved, reclaimable in
+                let usage = Usage(usedBytes: used, reservedBytes: reserved, reclaimableBytes: reclaimable)
+                return (try parsed(name, "name"), usage)
+            }
+        )
+    }
+
+    // MARK: - Locks
+
+    /// Takes the organization's lock until the transaction ends. Take it before anything else.
+    package func lock(_ organization: OrganizationID, on transaction: some Queryable) async throws {
+        try await lock([organization], on: transaction)
+    }
+
+    /// The same for several, in an order in which no two of these wait for each other in a circle.
+    package func lock(_ organizations: [OrganizationID], on transaction: some Queryable) async throws {
+        guard !organizations.isEmpty else { return }
+        try await transaction.query(
+            """
+            SELECT 1 FROM organization_usage
+            WHERE organization_id = ANY(\(organizations.map(\.rawValue))::bigint[])
+            ORDER BY organization_id FOR UPDATE
+            """
+        )
+    }
+
+    /// The lock of the organization that has the repository.
+    func lock(owning repository: RepositoryID, on transaction: some Queryable) async throws {
+        try await transaction.query(
+            """
+            SELECT 1 FROM organization_usage
+            WHERE organization_id = (SELECT organization_id FROM repository WHERE id = \(repository.rawValue)) FOR UPDATE
+            """
+        )
+    }
+
+    /// Takes the locks of all organizations that have the blob, and the blob's, before its bytes come or go.
+    package func lockHolders(of digest: Digest, on transaction: Connection) async throws {
+        try await transaction.query("SAVEPOINT holders")
+        while true {
+            let holders = try await holders(of: digest, on: transaction)
+            try await lock(holders, on: transaction)
+            try await transaction.query("SELECT 1 FROM blob WHERE digest = \(digest.description) FOR NO KEY UPDATE")
+            // Who comes to have it from here on waits for the blob, and sees what we made of it. Who came to have it
+            // while we waited has to be locked in its turn.
+            if Set(try await self.holders(of: digest, on: transaction)).isSubset(of: holders) { break }
+            try await transaction.query("ROLLBACK TO SAVEPOINT holders")
+        }
+        try await transaction.query("RELEASE SAVEPOINT holders")
+    }
+
+    private func holders(of digest: Digest, on db: some Queryable) async throws -> [OrganizationID] {
+        try await db.query(
+            "SELECT organization_id FROM organization_content WHERE digest = \(digest.description) AND NOT is_manifest"
+        ).decode(Int64.self).map(OrganizationID.init(rawValue:))
+    }
+
+    // MARK: - Proof
+
+    /// Compares the counts of an organization with what is there, and repairs them if they are wrong. Pulls wait for the
+    /// repair only; the comparison reads a snapshot.
+    /// - Returns: what was wrong; nil when nothing was
+    package func recompute(_ organization: OrganizationID, on client: PostgresClient) async throws -> UsageDrift? {
+        let isRight = try await client.withTransaction(isolation: .repeatableRead) { transaction in
+            try await check(organization, repair: false, on: transaction).isNone
+        }
+        guard !isRight else { return nil }
+        let drift = try await client.withTransaction { transaction in
+            try await lock(organization, on: transaction)
+            return try await check(organization, repair: true, on: transaction)
+        }
+        return drift.isNone ? nil : drift
+    }
+
+    private func check(
+        _ organization: OrganizationID,
+        repair: Bool,
+        on transaction: some Queryable
+    ) async throws -> UsageDrift {
+        let before = try await usage(of: organization, on: transaction)
+        let counts = try await transaction.query(
+            "SELECT memberships, contents, sums FROM check_usage(\(organization.rawValue), \(repair))"
+        ).decodeFirst((Int, Int, Int).self)
+        guard let (memberships, contents, sums) = counts else {
+            throw MetadataError(.corruptRow, "check_usage returned no row")
+        }
+        return UsageDrift(
+            before: before,
+            after: try await usage(of: organization, on: transaction),
+            memberships: memberships,
+            contents: contents,
+            sums: sums
+        )
+    }
+
+    private static func usage(_ row: Row) throws -> Usage {
+        let (used, reserved, reclaimable) = try row.decode((Int64, Int64, Int64).self)
+        return Usage(usedBytes: used, reservedBytes: reserved, reclaimableBytes: reclaimable)
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Blobs
+package import Logging
+package import Metadata
+import Models
+package import Postgres
+
+/// One collector's work. Any number may run at once; each step is safe to be ended anywhere, and to be done again.
+package struct Collector: Sendable {
+    private let client: PostgresClient
+    private let storage: any BlobInventory
+    private let limits: CollectionStore.Limits
+    private let logger: Logger
+    private let store = CollectionStore()
+
+    package init(client: PostgresClient, storage: any BlobInventory, limits: CollectionStore.Limits, logger: Logger) {
+        self.client = client
+        self.storage = storage
+        self.limits = limits
+        self.logger = logger
+    }
+
+    /// Goes through the steps in the order in which each frees work for the next, until none has any.
+    package func collect() async throws {
+        while true {
+            var done = 0
+            done += try await whole("tags") { try await store.forgetTags(limits, on: client) }
+            done += try await whole("memberships") { try await store.dropMembers(limits, on: client) }
+            done += try await whole("manifests") { try await store.dropManifests(limits, on: client) }
+            done += try await whole("condemned") { try await store.condemnBlobs(limits, on: client) }
+            done += try await whole("blobs") { try await store.dropBlobs(limits, on: client) }
+            done += try await whole("objects", removeObjects)
+            done += try await whole("repositories") { try await store.dropRepositories(limits, on: client) }
+            guard done > 0 else { return }
+        }
+    }
+
+    private func whole(_ step: String, _ body: () async throws -> Int) async throws -> Int {
+        var done = 0
+        while true {
+            try Task.checkCancellation()
+            let batch = try await body()
+            guard batch > 0 else { break }
+            done += batch
+        }
+        if done > 0 { logger.info("collected", metadata: ["step": "\(step)", "count": "\(done)"]) }
+        return done
+    }
+
+    /// The bytes first, then the row: a crash in between leaves a row whose bytes are removed once more.
+    private func removeObjects() async throws -> Int {
+        let objects = try await store.garbage(limits, on: client)
+        guard !objects.isEmpty else { return 0 }
+        let storage = storage
+        try await BlockingIO.run { for object in objects { try storage.remove(object) } }
+        try await store.forget(objects, on: client)
+        return objects.count
+    }
+}
