@@ -248,6 +248,7 @@ let package = Package(
         tests("FetcherTests", ["Blobs", "Fetcher", "HTTPTransport", "Models", "OCI", "Upstream", httpTypes, logging]),
         tests("PruningTests", ["HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Pruning", logging]),
         tests("CollectionTests", ["Blobs", "Collection", "Metadata", "Models", "OCI", "Postgres", logging]),
+        tests("ManagementTests", ["Management", "Models"]),
         tests("FrontendTests", ["Frontend", "HTTPTransport", "Models", "OCI", httpTypes]),
         tests("ServiceRuntimeTests", ["ServiceRuntime", logging]),
         tests("AccountsTests", ["Accounts", "Metadata", "Models", "OCI", "Postgres", crypto, jwt, logging]),

@@ -31,6 +31,7 @@ package struct CollectionStore: Sendable {
     private static let lockTimeout = "2s"
 
     private let usage = UsageStore()
+    private let log = LogStore()
     private let scans = ScanStore()
 
     package init() {}
@@ -40,18 +41,18 @@ package struct CollectionStore: Sendable {
     /// Takes ended lifetimes out of the time machine.
     package func forgetTags(_ limits: Limits, on client: PostgresClient) async throws -> Int {
         try await step(client) { transaction in
-            let gone = try await transaction.execute(
+            let over = try await transaction.query(
                 """
-                DELETE FROM tag WHERE id IN (
-                    SELECT t.id FROM tag t
-                    JOIN repository r ON r.id = t.repository_id JOIN organization o ON o.id = r.organization_id
-                    WHERE t.lifetime_end_at < now() - greatest(\(seconds: limits.grace), CASE
-                        WHEN t.end_reason = 'pruned' AND NOT o.keeps_pruned THEN interval '0'
-                        ELSE coalesce(o.time_machine_s * interval '1 second', \(seconds: limits.timeMachine)) END)
-                    ORDER BY t.lifetime_end_at LIMIT \(limits.batch) FOR UPDATE OF t SKIP LOCKED
-                )
+                SELECT t.id FROM tag t
+                JOIN repository r ON r.id = t.repository_id JOIN organization o ON o.id = r.organization_id
+                WHERE t.lifetime_end_at < now() - greatest(\(seconds: limits.grace), CASE
+                    WHEN t.end_reason = 'pruned' AND NOT o.keeps_pruned THEN interval '0'
+                    ELSE coalesce(o.time_machine_s * interval '1 second', \(seconds: limits.timeMachine)) END)
+                ORDER BY t.lifetime_end_at LIMIT \(limits.batch) FOR UPDATE OF t SKIP LOCKED
                 """
-            )
+            ).decode(Int64.self)
+            try await log.append(.forgetTag, ofLifetimes: over, on: transaction)
+            let gone = try await transaction.execute("DELETE FROM tag WHERE id = ANY(\(over)::bigint[])")
             try await add(.init(.tags, items: Int64(gone)), on: transaction)
             return gone
         }
@@ -226,7 +227,11 @@ package struct CollectionStore: Sendable {
                 ) RETURNING size_bytes
                 """
             ).decode(Int64.self)
-            try await add(.init(.objects, items: Int64(bytes.count), bytes: bytes.reduce(0, +)), on: transaction)
+            let total = bytes.reduce(0, +)
+            try await add(.init(.objects, items: Int64(bytes.count), bytes: total), on: transaction)
+            guard !bytes.isEmpty else { return }
+            let facts = ["blobs": "\(bytes.count)", "bytes": "\(total)"]
+            try await log.append([LogEntry(.collectGarbage, metadata: facts)], on: transaction)
         }
     }
 

@@ -7,6 +7,7 @@ package import Postgres
 /// Ends of lifetimes that nobody's pull brings about, their revival, and pins.
 package struct LifetimeStore: Sendable {
     private let usage = UsageStore()
+    private let log = LogStore()
 
     package init() {}
 
@@ -27,7 +28,7 @@ package struct LifetimeStore: Sendable {
         for owner in owners {
             ended += try await client.withTransaction { transaction in
                 try await usage.lock(OrganizationID(rawValue: owner), on: transaction)
-                let tags = try await transaction.execute(
+                let tags = try await transaction.query(
                     """
                     UPDATE tag SET lifetime_end_at = greatest(expires_at, lifetime_start_at), end_reason = 'expired'
                     WHERE id IN (
@@ -35,8 +36,10 @@ package struct LifetimeStore: Sendable {
                         WHERE r.organization_id = \(owner) AND t.lifetime_end_at IS NULL AND t.expires_at <= now()
                         ORDER BY t.id LIMIT \(limit)
                     ) AND lifetime_end_at IS NULL AND expires_at <= now()
+                    RETURNING id
                     """
-                )
+                ).decode(Int64.self)
+                try await log.append(.expireTag, ofLifetimes: tags, on: transaction)
                 let holds = try await transaction.execute(
                     """
                     UPDATE repository_manifest rm SET held_until = NULL
@@ -49,7 +52,7 @@ package struct LifetimeStore: Sendable {
                         AND rm.held_until <= now()
                     """
                 )
-                return tags + holds
+                return tags.count + holds
             }
         }
         return ended

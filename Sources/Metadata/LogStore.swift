@@ -75,6 +75,20 @@ package struct LogStore: Sendable {
         )
     }
 
+    /// Writes an entry for each of these lifetimes of tags, whose rows have to be there.
+    package func append(_ kind: LogKind, ofLifetimes tags: [Int64], on db: some Queryable) async throws {
+        guard !tags.isEmpty else { return }
+        try await db.query(
+            """
+            INSERT INTO log_entry (kind, organization_id, organization, repository, tag, digest)
+            SELECT \(kind.rawValue), o.id, o.name, r.name, t.name, m.digest
+            FROM tag t JOIN repository r ON r.id = t.repository_id JOIN organization o ON o.id = r.organization_id
+            JOIN manifest m ON m.id = t.manifest_id
+            WHERE t.id = ANY(\(tags)::bigint[]) ORDER BY t.id
+            """
+        )
+    }
+
     /// Newest first.
     package func read(_ filter: Filter, on db: some Queryable) async throws -> [LogRecord] {
         try await db.query(

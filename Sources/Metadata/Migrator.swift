@@ -6,6 +6,8 @@ package import Postgres
 package struct Migrator: Sendable {
     /// Arbitrary, but the same in every binary: two migrators at once wait for each other.
     private static let advisoryLock: Int64 = 0x656E_7472_6570_6F74
+    /// How long another migrator is waited for.
+    private static let patience = "120s"
 
     private let migrations: [Migration]
 
@@ -19,7 +21,13 @@ package struct Migrator: Sendable {
     @discardableResult
     package func migrate(_ client: PostgresClient) async throws -> [Migration] {
         try await client.withConnection { connection in
+            // Another migrator may take its time; what migrations themselves wait for has the session's limit again.
+            let limits = try await connection.query(
+                "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
+            ).decodeFirst((String, String).self)
+            try await setTimeouts(Self.patience, Self.patience, on: connection)
             try await connection.query("SELECT pg_advisory_lock(\(Self.advisoryLock))")
+            if let limits { try await setTimeouts(limits.0, limits.1, on: connection) }
             do {
                 let applied = try await migrate(on: connection)
                 try await connection.query("SELECT pg_advisory_unlock(\(Self.advisoryLock))")
@@ -30,6 +38,12 @@ package struct Migrator: Sendable {
                 throw error
             }
         }
+    }
+
+    private func setTimeouts(_ lock: String, _ statement: String, on connection: Connection) async throws {
+        try await connection.query(
+            "SELECT set_config('lock_timeout', \(lock), false), set_config('statement_timeout', \(statement), false)"
+        )
     }
 
     /// Throws ``MetadataError`` unless the database has exactly the migrations that this binary knows.

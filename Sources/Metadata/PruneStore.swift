@@ -10,6 +10,8 @@ package struct PruneStore: Sendable {
     /// Pulls of the last seconds that ``PullStore`` may not have heard of yet are read from the log.
     private static let unrecorded: Duration = .seconds(10)
 
+    private let log = LogStore()
+
     package init() {}
 
     /// What is ended first comes first: live tags that aren't pinned, and holds on manifests that were pulled by digest,
@@ -179,12 +181,14 @@ package struct PruneStore: Sendable {
             if case .tag(let id) = victim.root { id.rawValue } else { nil }
         }
         if !tags.isEmpty {
-            try await transaction.query(
+            let ended = try await transaction.query(
                 """
                 UPDATE tag SET lifetime_end_at = greatest(clock_timestamp(), lifetime_start_at), end_reason = 'pruned'
                 WHERE id = ANY(\(tags)::bigint[]) AND lifetime_end_at IS NULL
+                RETURNING id
                 """
-            )
+            ).decode(Int64.self)
+            try await log.append(.pruneTag, ofLifetimes: ended, on: transaction)
         }
         let holds = victims.filter { $0.root == .hold }.map(\.member)
         guard !holds.isEmpty else { return }

@@ -38,25 +38,17 @@ extension RepositoryStore {
                     FROM repository_manifest rm WHERE rm.repository_id = r.id),
                 (SELECT count(*) FROM tag t WHERE t.repository_id = r.id AND t.lifetime_end_at IS NULL
                     AND (t.expires_at IS NULL OR t.expires_at > now())),
-                i.images, i.complete, m.bytes + b.bytes
+                i.images, i.complete, coalesce(u.used_bytes + u.reclaimable_bytes, 0)
             FROM (
                 SELECT id, name, created_at FROM repository
                 WHERE organization_id = \(organization.rawValue) AND name COLLATE "C" > \(after)
                     AND (\(name?.rawValue)::text IS NULL OR name = \(name?.rawValue))
                 ORDER BY name COLLATE "C" LIMIT \(limit)
-            ) r, LATERAL (
+            ) r CROSS JOIN LATERAL (
                 SELECT count(*) AS images, count(*) FILTER (WHERE NOT \(unescaped: ImageStateStore.isIncomplete)) AS complete
                 FROM repository_manifest rm JOIN manifest m ON m.id = rm.manifest_id
                 WHERE rm.repository_id = r.id AND m.kind <> 'index'
-            ) i, LATERAL (
-                SELECT coalesce(sum(m.size_bytes), 0)::bigint AS bytes
-                FROM repository_manifest rm JOIN manifest m ON m.id = rm.manifest_id WHERE rm.repository_id = r.id
-            ) m, LATERAL (
-                SELECT coalesce(sum(size_bytes), 0)::bigint AS bytes FROM blob WHERE digest IN (
-                    SELECT mb.digest FROM repository_manifest rm JOIN manifest_blob mb ON mb.manifest_id = rm.manifest_id
-                    WHERE rm.repository_id = r.id
-                )
-            ) b
+            ) i LEFT JOIN repository_usage u ON u.repository_id = r.id
             ORDER BY r.name COLLATE "C"
             """
         ).decode((String, Double, Double?, Int, Int, Int, Int64).self).map { row in
@@ -71,22 +63,6 @@ extension RepositoryStore {
                 cachedBytes: bytes
             )
         }
-    }
-
-    /// Distinct blobs and manifests of the organization that are here.
-    package func cachedBytes(of organization: OrganizationID, on db: some Queryable) async throws -> Int64 {
-        try await db.query(
-            """
-            WITH member AS (
-                SELECT DISTINCT rm.manifest_id FROM repository_manifest rm JOIN repository r ON r.id = rm.repository_id
-                WHERE r.organization_id = \(organization.rawValue)
-            )
-            SELECT (SELECT coalesce(sum(size_bytes), 0) FROM manifest WHERE id IN (SELECT manifest_id FROM member))::bigint
-                + (SELECT coalesce(sum(size_bytes), 0) FROM blob WHERE digest IN (
-                    SELECT mb.digest FROM member JOIN manifest_blob mb USING (manifest_id)
-                ))::bigint
-            """
-        ).decodeFirst(Int64.self) ?? 0
     }
 
     /// Removes the repository with its tags. The garbage collector takes what nothing references any more.

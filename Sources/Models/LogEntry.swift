@@ -37,6 +37,11 @@ package enum LogKind: String, Sendable, Hashable, Codable, CaseIterable {
     case deleteTag = "delete_tag"
     case restoreTag = "revert_tag"
     case changeTagExpiration = "change_tag_expiration"
+    case pruneTag = "autoprune_tag_delete"
+    case expireTag = "expire_tag"
+    /// The time machine has let go.
+    case forgetTag = "permanently_delete_tag"
+    case collectGarbage = "garbage_collect"
     case pinTag = "pin_tag"
     case unpinTag = "unpin_tag"
     case changeUpstreamLimit = "change_upstream_limit"

@@ -14,12 +14,11 @@ struct LayerTokenTests {
     private static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     private static func with(_ body: (TokenSigner, TokenSigner) async throws -> Void) async throws {
-        let database = try await PostgresCluster.shared().makeDatabase()
+        let database = try await PostgresCluster.shared().makeMigratedDatabase()
         let client = PostgresClient(
             PostgresConfiguration(connectionString: database, maximumConnections: 4),
             logger: logger
         )
-        try await Migrator().migrate(client)
         try await body(TokenSigner(client: client, logger: logger), TokenSigner(client: client, logger: logger))
         await client.close()
     }

@@ -21,13 +21,12 @@ struct TokenTests {
     ]
 
     private static func withClient(_ body: (PostgresClient) async throws -> Void) async throws {
-        let database = try await PostgresCluster.shared().makeDatabase()
+        let database = try await PostgresCluster.shared().makeMigratedDatabase()
         let client = PostgresClient(
             PostgresConfiguration(connectionString: database, maximumConnections: 4),
             logger: logger
         )
         do {
-            try await Migrator().migrate(client)
             try await body(client)
             await client.close()
         } catch {

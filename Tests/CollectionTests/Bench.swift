@@ -18,13 +18,12 @@ struct Bench {
     let organizations: [OrganizationID]
 
     static func with<Result>(_ body: (Bench) async throws -> Result) async throws -> Result {
-        let database = try await PostgresCluster.shared().makeDatabase()
+        let database = try await PostgresCluster.shared().makeMigratedDatabase()
         let client = PostgresClient(
             PostgresConfiguration(connectionString: database, maximumConnections: 8),
             logger: quiet
         )
         do {
-            try await Migrator().migrate(client)
             let folder = try TemporaryDirectory()
             let bench = Bench(
                 client: client,

@@ -125,7 +125,9 @@ import Testing
             ("listOwnLogs", "user/logs?starttime=01/01/2026", nil),
             ("aggregateOwnLogs", "user/aggregatelogs", nil), ("exportOwnLogs", "user/exportlogs", nil),
             ("getStatistics", "organization/up/statistics", nil), ("listFetches", "organization/up/fetches", nil),
-            ("getStatus", "superuser/status", nil), ("diagnose", "superuser/doctor", nil),
+            ("getUsage", "organization/up/usage", nil), ("getCollection", "superuser/gc", nil),
+            ("getScanOverview", "superuser/scan", nil), ("getStatus", "superuser/status", nil),
+            ("diagnose", "superuser/doctor", nil),
             ("createToken", "user/apptoken", #"{"title":"x"}"#), ("listTokens", "user/apptoken", nil),
             ("getToken", "user/apptoken/{token}", nil), ("revokeToken", "user/apptoken/{token}", nil),
             ("deleteRepository", "repository/up/a/b", nil), ("deleteOrganization", "organization/team", nil),
@@ -252,10 +254,12 @@ import Testing
             try await Deployment.with(["up=\(upstream.url)"]) { deployment in
                 expectServed(try await deployment.registry.get("/v2/up/a/b/manifests/t"), Self.image.bytes)
                 let environment = try await deployment.operatorEnvironment()
+                // It keeps a folder of its own wherever it runs.
                 let process = try TestProcess(
-                    try #require(Schemathesis.path),
+                    "/bin/sh",
                     [
-                        "run", deployment.registry.base + "/openapi.json",
+                        "-c", #"cd "$1" && shift && exec "$@""#, "sh", deployment.storage.path,
+                        try #require(Schemathesis.path), "run", deployment.registry.base + "/openapi.json",
                         "-H", "Authorization: Bearer \(environment["ENTREPOT_TOKEN"] ?? "")",
                         "--checks", Schemathesis.checks, "--phases", "coverage,fuzzing,stateful", "-n", "5",
                         "--seed", "1", "--request-timeout", "60", "--suppress-health-check", "all", "--no-color",

@@ -220,11 +220,7 @@ import Testing
             scene.scanner.know(Self.high)
             #expect(try await scene.pull().status == 200)
             try await scene.isScanned()
-            let database = ["--postgres", scene.deployment.database]
-            let file = scene.deployment.storage.path + "/password"
-            try "a long password".write(toFile: file, atomically: true, encoding: .utf8)
-            let add = ["user", "add", "root", "--superuser", "--password-file", file]
-            try await run(try Executables.path("entrepot"), add + database)
+            try await scene.deployment.entrepot(["user", "add", "root", "--superuser"], password: "a long password")
             let headers: HTTPFields = [
                 .authorization: "Basic " + Data("root:a long password".utf8).base64EncodedString()
             ]

@@ -14,7 +14,7 @@ struct JobMaintenanceTests {
 
     @Test("rescued jobs are announced to workers, discarded ones to those who wait")
     func announces() async throws {
-        try await TestQueue.with(hearsOthers: false) { test in
+        try await TestQueue.with { test in
             try await listening(to: [.jobs, .finishedJobs], test.configuration) { heard in
                 let again = try await test.enqueue("again")
                 let poison = try await test.enqueue("poison")

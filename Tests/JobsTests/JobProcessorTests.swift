@@ -123,7 +123,7 @@ struct JobProcessorTests {
 
     @Test("those who wait for a job are told of its end")
     func announces() async throws {
-        try await TestQueue.with(hearsOthers: false) { test in
+        try await TestQueue.with { test in
             try await listening(to: [.finishedJobs], test.configuration) { heard in
                 let (processor, _) = test.processor { _ in .complete(result: "{}") }
                 let id = try await test.enqueue()

@@ -127,7 +127,7 @@ struct ProcessorLeaseTests {
 
     @Test("at shutdown a job that doesn't end in time is handed back unharmed, and its handler ends")
     func handsBack() async throws {
-        try await TestQueue.with(hearsOthers: false) { test in
+        try await TestQueue.with { test in
             let id = try await test.enqueue(maxAttempts: 1)
             let journal = Journal<Event>()
             let (processor, _) = test.processor {

@@ -9,7 +9,7 @@ import Postgres
 import Synchronization
 import TestSupport
 
-/// A queue of the test's own, in a schema of its own: a claim takes whatever is there.
+/// A queue of the test's own, in a database of its own: a claim takes whatever is there.
 struct TestQueue: Sendable {
     let configuration: PostgresConfiguration
     let client: PostgresClient
@@ -18,28 +18,13 @@ struct TestQueue: Sendable {
 
     static var logger: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 
-    private static let sharedDatabase = Task { try await PostgresCluster.shared().makeDatabase() }
-    private static let schemas = Atomic(0)
-
-    /// - Parameter hearsOthers: false for tests that listen, since notifications know no schemas
-    static func with<Result>(
-        hearsOthers: Bool = true,
-        _ body: (TestQueue) async throws -> Result
-    ) async throws -> Result {
-        let database = hearsOthers ? try await sharedDatabase.value : try await PostgresCluster.shared().makeDatabase()
-        let schema = "queue_\(schemas.add(1, ordering: .relaxed).newValue)"
-        var configuration = PostgresConfiguration(
-            connectionString: "\(database) options='-c search_path=\(schema)'",
+    static func with<Result>(_ body: (TestQueue) async throws -> Result) async throws -> Result {
+        let configuration = PostgresConfiguration(
+            connectionString: try await PostgresCluster.shared().makeMigratedDatabase(),
             maximumConnections: 8
         )
-        // Many migrate at once, one after the other.
-        configuration.lockTimeout = .seconds(60)
-        configuration.queryTimeout = .seconds(60)
-        configuration.statementTimeout = .seconds(60)
         let client = PostgresClient(configuration, logger: logger)
         do {
-            try await client.query("CREATE SCHEMA \(unescaped: schema)")
-            try await Migrator().migrate(client)
             let organization = try await makeOrganization("first", on: client)
             let result = try await body(
                 TestQueue(configuration: configuration, client: client, organization: organization)

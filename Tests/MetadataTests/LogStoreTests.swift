@@ -11,8 +11,7 @@ import Testing
 @Suite("The log", .timeLimit(.minutes(2)))
 struct LogStoreTests {
     private static func withLog(_ body: (PostgresClient) async throws -> Void) async throws {
-        try await TestDatabase.withClient(of: try await PostgresCluster.shared().makeDatabase()) { client in
-            try await Migrator().migrate(client)
+        try await TestDatabase.withClient(of: try await PostgresCluster.shared().makeMigratedDatabase()) { client in
             try await body(client)
         }
     }

@@ -10,8 +10,7 @@ import Testing
 struct LoginThrottleStoreTests {
     @Test("failures are counted by key, forgotten after their time, and then swept away unless a block lasts")
     func forgetting() async throws {
-        try await TestDatabase.withClient(of: try await PostgresCluster.shared().makeDatabase()) { client in
-            try await Migrator().migrate(client)
+        try await TestDatabase.withClient(of: try await PostgresCluster.shared().makeMigratedDatabase()) { client in
             let store = LoginThrottleStore()
             #expect(try await store.fail(["a", "b"], on: client) == ["a": 1, "b": 1])
             #expect(try await store.fail(["a"], on: client) == ["a": 2])

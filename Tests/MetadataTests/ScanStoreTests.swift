@@ -73,9 +73,8 @@ struct ScanStoreTests {
     }
 
     private static func with(_ body: (Scene) async throws -> Void) async throws {
-        let database = try await PostgresCluster.shared().makeDatabase()
+        let database = try await PostgresCluster.shared().makeMigratedDatabase()
         try await TestDatabase.withClient(of: database) { client in
-            try await Migrator().migrate(client)
             let organization = try await Stores.makeOrganization(on: client)
             try await body(Scene(stores: Stores(client: client, organization: organization)))
         }

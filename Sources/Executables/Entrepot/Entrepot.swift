@@ -11,7 +11,8 @@ struct Entrepot: AsyncParsableCommand {
         abstract: "A pull-through cache for container registries.",
         subcommands: [
             Up.self, StatusCommand.self, WarmCommand.self, OrganizationCommand.self, ProxyCommand.self,
-            QuotaCommand.self, RepositoryCommand.self, TagCommand.self, LogsCommand.self, UserCommand.self,
+            QuotaCommand.self, CollectionCommand.self, ScanCommand.self, RepositoryCommand.self, TagCommand.self,
+            LogsCommand.self, UserCommand.self,
             RobotCommand.self, TokenCommand.self, LoginCommand.self, LogoutCommand.self, DoctorCommand.self,
             UpstreamCommand.self, KeyCommand.self, Migrate.self,
         ]

@@ -220,8 +220,9 @@ struct RegistryResponder: Sendable {
         failure: (any Error)?,
         from address: SocketAddress?
     ) {
-        // Words cost more than the answer: none are made that nobody reads.
-        guard failure is FetchFailure || logger.logLevel <= .info else { return }
+        // Words cost more than the answer, and what was served is in the log of pulls: a line is for what went wrong.
+        let level: Logger.Level = reply.status < 400 && failure == nil ? .debug : .info
+        guard failure is FetchFailure || logger.logLevel <= level else { return }
         var metadata: Logger.Metadata = [
             "method": "\(request.method)",
             "path": "\(request.uri.path)",
@@ -231,7 +232,7 @@ struct RegistryResponder: Sendable {
         if let outcome { metadata["outcome"] = "\(outcome)" }
         if let range = request.headers[.range] { metadata["range"] = "\(range)" }
         if let address { metadata["client"] = "\(address)" }
-        guard let failure else { return logger.info("served", metadata: metadata) }
+        guard let failure else { return logger.log(level: level, "served", metadata: metadata) }
         metadata["error"] = "\(failure)"
         if failure is FetchFailure {
             logger.warning("connection cut, the rest can't be had", metadata: metadata)

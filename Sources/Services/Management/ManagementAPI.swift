@@ -62,7 +62,7 @@ package struct ManagementAPI: Sendable {
             ManifestRoutes(client: client).operations,
             SecurityRoutes(client: client).operations,
             LogRoutes(client: client).operations,
-            StatisticsRoutes(client: client).operations,
+            StatisticsRoutes(client: client, timeMachine: configuration.timeMachine).operations,
             DoctorRoutes(client: client, desk: desk, space: space).operations,
             UserRoutes(client: client, access: access, authenticator: authenticator, notifier: notifier).operations,
             TokenRoutes(client: client, access: access, notifier: notifier).operations,

@@ -66,10 +66,11 @@ struct OrganizationRoutes: Sendable {
                     Schema.may("public_pull", .flag), Schema.may("email", .text(), "The model's; without use here."),
                     Schema.may("tag_expiration_s", .seconds, "The time machine, as the model calls it."),
                     Schema.may("time_machine_s", .seconds, "The same under our name; null: as the deployment says."),
+                    Schema.may("keeps_pruned", .flag, "Whether the time machine remembers pruned tags."),
                     Schema.may(
                         "block_severity",
-                        .choice(ScanPolicy.severities),
-                        "Images with a fixable finding of it or worse are refused."
+                        .text(1...32),
+                        "Images with a fixable finding of it or worse are refused: None (for none), Critical, High…"
                     ),
                     Schema.may(
                         "unscanned",
@@ -220,7 +221,16 @@ struct OrganizationRoutes: Sendable {
                 facts: ["tag_expiration": seconds.map { "\($0)s" } ?? "default"]
             )
         }
-        if let policy = ScanPolicy(call.body, current: organization.scanPolicy) {
+        if let keeps = call.body.flag("keeps_pruned") {
+            try await LifetimeStore().setKeepsPruned(keeps, organization.id, on: client)
+            try await access.changed(
+                organization,
+                .changeTimeMachine,
+                call.context,
+                facts: ["keeps_pruned": "\(keeps)"]
+            )
+        }
+        if let policy = try ScanPolicy(call.body, current: organization.scanPolicy) {
             try await store.setScanPolicy(policy, organization.id, on: client)
             try await access.changed(organization, .changeScanPolicy, call.context, facts: policy.facts)
         }

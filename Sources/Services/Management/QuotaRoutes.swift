@@ -32,6 +32,15 @@ struct QuotaRoutes: Sendable {
         return [
             Operation(
                 .get,
+                "organization/{orgname}/usage",
+                "getUsage",
+                "What the organization uses, each blob and manifest once.",
+                .organization(.member),
+                .ok(Self.usage),
+                usage
+            ),
+            Operation(
+                .get,
                 Self.path,
                 "listQuotas",
                 "The organization's quota, in a list of one or none.",
@@ -136,10 +145,31 @@ struct QuotaRoutes: Sendable {
         Schema.has("default_config_exists", .flag),
     ]
     static let report = [
-        Schema.has("quota_bytes", .natural, "Live bytes."), Schema.has("configured_quota", .nullable(.natural)),
+        Schema.has("quota_bytes", .natural, "Live bytes: what the limit is compared with."),
+        Schema.has("configured_quota", .nullable(.natural)),
         Schema.has("running_backfill", .choice(["", "waiting", "running", "complete"])),
         Schema.has("backfill_status", .choice(["", "waiting", "running", "complete"])),
     ]
+
+    private static let usage = [
+        Schema.has("limit_bytes", .nullable(.natural)),
+        Schema.has("used_bytes", .integer(Int64.min...Int64.max), "Live and here."),
+        Schema.has("reserved_bytes", .integer(Int64.min...Int64.max), "Live, and not here yet."),
+        Schema.has("reclaimable_bytes", .integer(Int64.min...Int64.max), "Here, and not live any more."),
+        Schema.has("physical_bytes", .integer(Int64.min...Int64.max), "Here."),
+        Schema.has("live_bytes", .integer(Int64.min...Int64.max), "What the limit is compared with."),
+        Schema.has("keeps_pruned", .flag, "Whether the time machine remembers pruned tags."),
+    ]
+
+    private struct UsageView: Encodable {
+        @Nullable var limit_bytes: Int64?
+        let used_bytes: Int64
+        let reserved_bytes: Int64
+        let reclaimable_bytes: Int64
+        let physical_bytes: Int64
+        let live_bytes: Int64
+        let keeps_pruned: Bool
+    }
 
     struct Limit: Encodable {
         let id: Int64
@@ -179,8 +209,8 @@ struct QuotaRoutes: Sendable {
 
     static func report(_ quota: Quota?, of organization: Organization, on client: PostgresClient) async throws -> Report
     {
-        let used = try await RepositoryStore().cachedBytes(of: organization.id, on: client)
-        return Report(quota_bytes: used, configured_quota: quota?.limitBytes)
+        let usage = try await UsageStore().usage(of: organization.id, on: client)
+        return Report(quota_bytes: usage.liveBytes, configured_quota: quota?.limitBytes)
     }
 
     // MARK: - Operations
@@ -188,6 +218,22 @@ struct QuotaRoutes: Sendable {
     private func organization(_ call: Call) async throws -> Organization {
         guard isEnabled else { throw APIError.notFound("quotas are off (FEATURE_QUOTA_MANAGEMENT)") }
         return try await access.named(call.context)
+    }
+
+    private func usage(_ call: Call) async throws -> Response {
+        let organization = try call.organization.id
+        let usage = try await UsageStore().usage(of: organization, on: client)
+        return try APIReply.json(
+            UsageView(
+                limit_bytes: try await store.find(of: organization, on: client)?.limitBytes,
+                used_bytes: usage.usedBytes,
+                reserved_bytes: usage.reservedBytes,
+                reclaimable_bytes: usage.reclaimableBytes,
+                physical_bytes: usage.physicalBytes,
+                live_bytes: usage.liveBytes,
+                keeps_pruned: try await LifetimeStore().keepsPruned(organization, on: client)
+            )
+        )
     }
 
     private func quota(_ call: Call) async throws -> (Organization, Quota) {

@@ -8,12 +8,17 @@ extension ScanPolicy {
     static let severities = [noSeverity] + Severity.allCases.map(\.name)
 
     /// `block_severity` and `unscanned`; what isn't there stays as it is. Nil when neither is there.
-    init?(_ fields: Fields, current: ScanPolicy) {
-        let severity = fields.text("block_severity")
+    /// - Throws: ``APIError`` for a word that is no severity
+    init?(_ fields: Fields, current: ScanPolicy) throws {
+        let word = fields.text("block_severity")
         let unscanned = fields.text("unscanned").flatMap(UnscannedPolicy.init)
-        guard severity != nil || unscanned != nil else { return nil }
+        guard word != nil || unscanned != nil else { return nil }
+        let severity = word.flatMap { Severity(name: $0) }
+        guard word == nil || severity != nil || word?.lowercased() == Self.noSeverity.lowercased() else {
+            throw APIError.invalid("block_severity: expected one of \(Self.severities.joined(separator: ", "))")
+        }
         self.init(
-            blockSeverity: severity.map { Severity(name: $0) } ?? current.blockSeverity,
+            blockSeverity: word == nil ? current.blockSeverity : severity,
             unscanned: unscanned ?? current.unscanned
         )
     }

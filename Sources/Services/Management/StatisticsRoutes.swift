@@ -14,7 +14,13 @@ struct StatisticsRoutes: Sendable {
     private let activity = ActivityStore()
     private let upstreams = UpstreamStore()
 
-    init(client: PostgresClient) { self.client = client }
+    private let timeMachine: Duration
+
+    /// - Parameter timeMachine: of organizations that say nothing of it
+    init(client: PostgresClient, timeMachine: Duration) {
+        self.client = client
+        self.timeMachine = timeMachine
+    }
 
     var operations: [Operation] {
         [
@@ -60,7 +66,63 @@ struct StatisticsRoutes: Sendable {
                 ]),
                 status
             ),
+            Operation(
+                .get,
+                "superuser/gc",
+                "getCollection",
+                "What the garbage collector would take now, and what it has taken.",
+                .superuser,
+                .ok([
+                    Schema.has("pending", .list(.object(Self.count))),
+                    Schema.has("collected", .list(.object(Self.count))),
+                ]),
+                collection
+            ),
+            Operation(
+                .get,
+                "superuser/scan",
+                "getScanOverview",
+                "How far images are scanned.",
+                .superuser,
+                .ok([
+                    Schema.has("images", .map(.natural), "By state."), Schema.has("due", .natural),
+                    Schema.has("open_notifications", .natural), Schema.has("open_deletions", .natural),
+                    Schema.has("index_state", .nullable(.anyText), "Of the scanner."),
+                    Schema.has("seen_s_ago", .nullable(.natural)),
+                ]),
+                scans
+            ),
         ]
+    }
+
+    private static let count = [
+        Schema.has("kind", .text()), Schema.has("items", .natural), Schema.has("bytes", .natural),
+    ]
+
+    private struct Count: Encodable {
+        let kind: String
+        let items: Int64
+        let bytes: Int64
+
+        init(_ count: CollectionCount) {
+            kind = count.kind.rawValue
+            items = count.items
+            bytes = count.bytes
+        }
+    }
+
+    private struct Collection: Encodable {
+        let pending: [Count]
+        let collected: [Count]
+    }
+
+    private struct Scans: Encodable {
+        let images: [String: Int]
+        let due: Int
+        let open_notifications: Int
+        let open_deletions: Int
+        @Nullable var index_state: String?
+        @Nullable var seen_s_ago: Int64?
     }
 
     // MARK: - Views
@@ -218,6 +280,34 @@ struct StatisticsRoutes: Sendable {
                 total: Numbers(total),
                 days: days.map { Numbers($0.traffic, date: $0.date) },
                 upstream: condition.map(Upstream.init)
+            )
+        )
+    }
+
+    private func collection(_ call: Call) async throws -> Response {
+        let store = CollectionStore()
+        var limits = CollectionStore.Limits()
+        limits.timeMachine = timeMachine
+        return try APIReply.json(
+            Collection(
+                pending: try await store.pending(limits, on: client).map(Count.init),
+                collected: try await store.totals(on: client).map(Count.init)
+            )
+        )
+    }
+
+    private func scans(_ call: Call) async throws -> Response {
+        let overview = try await ScanReportStore().overview(on: client)
+        return try APIReply.json(
+            Scans(
+                images: Dictionary(
+                    uniqueKeysWithValues: overview.images.map { ($0.key.rawValue, $0.value) }
+                ),
+                due: overview.due,
+                open_notifications: overview.openNotifications,
+                open_deletions: overview.openDeletions,
+                index_state: overview.indexState,
+                seen_s_ago: overview.sinceSeen?.components.seconds
             )
         )
     }

@@ -15,6 +15,7 @@ struct TagRoutes: Sendable {
     let timeMachine: Duration
     private let store = TagStore()
     private let lifetimes = LifetimeStore()
+    private let reports = ScanReportStore()
     private let repositories = RepositoryStore()
 
     init(client: PostgresClient, access: OrganizationAccess, timeMachine: Duration) {
@@ -57,7 +58,7 @@ struct TagRoutes: Sendable {
                 "A live tag.",
                 .pull,
                 .ok(Self.view)
-            ) { call in try APIReply.json(View(try await live(call))) },
+            ) { call in try APIReply.json(try await views([live(call)])[0]) },
             Operation(
                 .get,
                 Self.path + "/{tag}/history",
@@ -107,6 +108,25 @@ struct TagRoutes: Sendable {
         ]
     }
 
+    private static let security = [
+        Schema.has("status", .text()), Schema.has("counts", .map(.natural), "Findings by severity."),
+        Schema.has("fixable", .natural, "Those that a newer version ends."),
+    ]
+
+    private struct Security: Encodable {
+        let status: String
+        let counts: [String: Int]
+        let fixable: Int
+
+        init(_ line: ScanLine) {
+            status = line.publicStatus
+            counts = Dictionary(
+                uniqueKeysWithValues: Severity.allCases.map { ($0.name, line.summary?.count($0) ?? 0) }
+            ).filter { $0.value > 0 }
+            fixable = line.summary?.totalFixable ?? 0
+        }
+    }
+
     private static let view = [
         Schema.has("name", .text()), Schema.has("manifest_digest", .text()), Schema.has("is_manifest_list", .flag),
         Schema.has("size", .natural, "Compressed bytes of all blobs."), Schema.has("cached_bytes", .natural),
@@ -115,6 +135,7 @@ struct TagRoutes: Sendable {
         Schema.has("last_checked", .text(), "When upstream last confirmed it."),
         Schema.has("state", .text(), "complete, or fetching n/m; of what has ended moved, expired, deleted or pruned."),
         Schema.has("pinned", .flag),
+        Schema.may("security", .object(Self.security), "What the scanner says; of an index of its worst image."),
         Schema.may("child_manifest_count", .natural), Schema.may("present_child_count", .natural),
     ]
 
@@ -133,10 +154,11 @@ struct TagRoutes: Sendable {
         let last_checked: String
         let state: String
         let pinned: Bool
+        let security: Security?
         let child_manifest_count: Int?
         let present_child_count: Int?
 
-        init(_ tag: TagLifetime) {
+        init(_ tag: TagLifetime, _ scan: ScanLine?) {
             name = tag.name.rawValue
             manifest_digest = tag.digest.description
             is_manifest_list = tag.isIndex
@@ -150,6 +172,7 @@ struct TagRoutes: Sendable {
             last_checked = APITime.text(tag.checkedAt)
             state = tag.end?.rawValue ?? tag.image.state
             pinned = tag.isPinned
+            security = scan.map(Security.init)
             child_manifest_count = tag.image.children?.listed
             present_child_count = tag.image.children?.present
         }
@@ -180,8 +203,13 @@ struct TagRoutes: Sendable {
         filter.isLive = call.query.flag("onlyActiveTags") ?? false
         let (page, shown, next) = try await read(call, filter)
         return try APIReply.json(
-            List(tags: shown.map(View.init), page: page, has_additional: next != nil, next_page: next)
+            List(tags: try await views(shown), page: page, has_additional: next != nil, next_page: next)
         )
+    }
+
+    private func views(_ tags: [TagLifetime]) async throws -> [View] {
+        let scans = try await reports.summaries(of: Array(Set(tags.map(\.digest.description))), on: client)
+        return tags.map { View($0, scans[$0.digest.description]) }
     }
 
     private func history(_ call: Call) async throws -> Response {
@@ -190,7 +218,7 @@ struct TagRoutes: Sendable {
         filter.isLive = false
         let (_, shown, next) = try await read(call, filter)
         guard !shown.isEmpty else { throw APIError.notFound("there is no such tag in the cache") }
-        return try APIReply.json(History(tags: shown.map(View.init), next_page: next))
+        return try APIReply.json(History(tags: try await views(shown), next_page: next))
     }
 
     private func read(_ call: Call, _ filter: TagStore.Filter) async throws -> (Int, [TagLifetime], String?) {

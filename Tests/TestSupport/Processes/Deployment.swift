@@ -51,7 +51,7 @@ package final class Deployment: Sendable {
     }
 
     private init(_ proxies: [String], environment: [String: String]) async throws {
-        database = try await PostgresCluster.shared().makeDatabase()
+        database = try await PostgresCluster.shared().makeMigratedDatabase()
         storage = try TemporaryDirectory()
         self.environment = environment
         var logger = Logger(label: "deployment")
@@ -60,7 +60,6 @@ package final class Deployment: Sendable {
             PostgresConfiguration(connectionString: database, maximumConnections: 4),
             logger: logger
         )
-        try await Migrator().migrate(client)
         for proxy in proxies {
             let parts = proxy.split(separator: "=", maxSplits: 1).map(String.init)
             try await OrganizationStore().proxy(

@@ -29,9 +29,11 @@ package final class PostgresCluster: Sendable {
     }
 
     /// Connection string of a new, empty database.
-    package func makeDatabase() async throws -> String {
+    /// - Parameter original: connection string of one that it is a copy of, which nobody may be connected to
+    package func makeDatabase(like original: String? = nil) async throws -> String {
         let name = "test_\(databases.add(1, ordering: .relaxed).newValue)"
-        try await Self.blocking { try self.psql("CREATE DATABASE \(name)") }
+        let template = original?.split(separator: "dbname=").last.map { " TEMPLATE \($0)" } ?? ""
+        try await Self.blocking { try self.psql("CREATE DATABASE \(name)\(template)") }
         return connectionString(name)
     }
 

@@ -51,38 +51,48 @@ struct QuotaCommand: AsyncParsableCommand {
             let percent: Int
         }
 
-        private struct Organization: Decodable {
-            struct Report: Decodable {
-                let quotaBytes: Int64
-            }
-
-            let quotaReport: Report
+        private struct Usage: Decodable {
+            let usedBytes: Int64
+            let reservedBytes: Int64
+            let reclaimableBytes: Int64
+            let physicalBytes: Int64
         }
 
         private struct View: Encodable {
             let organization: String
             @Null var limitBytes: Int64?
             let usedBytes: Int64
+            let reservedBytes: Int64
+            let reclaimableBytes: Int64
+            let physicalBytes: Int64
             let thresholds: [Threshold]
         }
 
         func run() async throws {
             try await api.run { client in
                 let quota = try await QuotaCommand.find(organization, client)
-                let usage = try await client.get(APIClient.path("organization", organization), as: Organization.self)
+                let usage = try await client.get(
+                    APIClient.path("organization", organization, "usage"),
+                    as: Usage.self
+                )
                 let view = View(
                     organization: organization,
                     limitBytes: quota?.limitBytes,
-                    usedBytes: usage.quotaReport.quotaBytes,
+                    usedBytes: usage.usedBytes,
+                    reservedBytes: usage.reservedBytes,
+                    reclaimableBytes: usage.reclaimableBytes,
+                    physicalBytes: usage.physicalBytes,
                     thresholds: quota?.limits.map { Threshold(type: $0.type, percent: $0.limitPercent) } ?? []
                 )
                 guard !json else { return Console.write(try Command.json(view)) }
                 Console.write(
                     TextTable.text(
-                        ["ORGANIZATION", "LIMIT", "USED", "THRESHOLDS"],
+                        ["ORGANIZATION", "LIMIT", "USED", "RESERVED", "RECLAIMABLE", "STORED", "THRESHOLDS"],
                         [
                             [
                                 organization, view.limitBytes.map(Amount.bytes) ?? "none", Amount.bytes(view.usedBytes),
+                                Amount.bytes(view.reservedBytes), Amount.bytes(view.reclaimableBytes),
+                                Amount.bytes(view.physicalBytes),
                                 view.thresholds.map { "\($0.type) \($0.percent) %" }.joined(separator: ", "),
                             ]
                         ]
