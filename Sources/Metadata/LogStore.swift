@@ -48,8 +48,7 @@ package struct LogStore: Sendable {
         let metadata = try entries.map { entry in
             try entry.metadata.isEmpty ? "" : String(decoding: JSONEncoder().encode(entry.metadata), as: UTF8.self)
         }
-        try await db.query(
-            """
+        let insert: Query = """
             INSERT INTO log_entry (kind, organization_id, organization, repository, account, is_robot, address, user_agent,
                 tag, digest, media_type, is_head, outcome, status, upstream, bytes, duration_us, metadata)
             SELECT kind, nullif(organization_id, 0), nullif(organization, ''), nullif(repository, ''),
@@ -72,7 +71,7 @@ package struct LogStore: Sendable {
             ) AS e (kind, organization_id, organization, repository, account, is_robot, address, user_agent, tag, digest,
                 media_type, is_pull, is_head, outcome, status, upstream, bytes, duration, metadata)
             """
-        )
+        try await db.query(insert.prepared)
     }
 
     /// Writes an entry for each of these lifetimes of tags, whose rows have to be there.

@@ -26,8 +26,7 @@ package struct TagStore: Sendable {
         scope: Scope = .live,
         on db: some Queryable
     ) async throws -> TagRecord? {
-        try await db.query(
-            """
+        let query: Query = """
             SELECT t.id, m.digest, extract(epoch FROM now() - t.checked_at)::float8, (
                 SELECT extract(epoch FROM now() - max(s.checked_at))::float8
                 FROM tag s JOIN manifest sm ON sm.id = s.manifest_id
@@ -40,7 +39,7 @@ package struct TagStore: Sendable {
             WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
                 AND (t.expires_at IS NULL OR t.expires_at > now() OR \(scope == .latest))
             """
-        ).first.map { row in
+        return try await db.query(query.prepared).first.map { row in
             let (id, digest, age, subjectAge) = try row.decode((Int64, String, Double, Double?).self)
             return TagRecord(
                 id: TagID(rawValue: id),

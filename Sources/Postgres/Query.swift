@@ -60,6 +60,8 @@ package struct Query: ExpressibleByStringInterpolation, Sendable, CustomStringCo
 
     package let sql: String
     let binds: [Bind]
+    /// Whether the server keeps it parsed and planned for the session.
+    private(set) var isPrepared = false
     private let failure: PostgresError?
 
     package init(stringLiteral sql: String) {
@@ -72,6 +74,14 @@ package struct Query: ExpressibleByStringInterpolation, Sendable, CustomStringCo
         sql = interpolation.sql
         binds = interpolation.binds
         failure = interpolation.failure
+    }
+
+    /// The same statement, parsed and planned once for each connection. For what runs all the time and is written as one
+    /// text: planning takes longer than most of these take to run.
+    package var prepared: Query {
+        var query = self
+        query.isPrepared = true
+        return query
     }
 
     /// The statement, without the values.

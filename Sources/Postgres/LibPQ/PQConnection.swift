@@ -7,6 +7,8 @@ import Glibc
 final class PQConnection {
     let handle: OpaquePointer
     private let clock = ContinuousClock()
+    /// Names of what the server has prepared, by statement. As many as the source has: none is ever dropped.
+    private var prepared: [String: String] = [:]
 
     /// How long a cancelled or overdue statement may take to end before the connection is given up.
     private static let drainTime: Duration = .seconds(5)
@@ -48,11 +50,31 @@ final class PQConnection {
     /// Runs one statement with binds.
     func execute(_ query: Query, timeout: Duration, cancel: () -> Void) throws(PostgresError) -> Rows {
         let (types, values) = try query.parameters()
+        var name: String?
+        if query.isPrepared { name = try prepare(query.sql, types, timeout: timeout, cancel: cancel) }
         let isSent = CStrings.with(values) { values in
-            PQsendQueryParams(handle, query.sql, Int32(types.count), types, values, nil, nil, 0)
+            if let name {
+                PQsendQueryPrepared(handle, name, Int32(types.count), values, nil, nil, 0)
+            } else {
+                PQsendQueryParams(handle, query.sql, Int32(types.count), types, values, nil, nil, 0)
+            }
         }
         guard isSent == 1 else { throw lost() }
         return try finish(until: clock.now + timeout, cancel: cancel)
+    }
+
+    private func prepare(
+        _ sql: String,
+        _ types: [UInt32],
+        timeout: Duration,
+        cancel: () -> Void
+    ) throws(PostgresError) -> String {
+        if let name = prepared[sql] { return name }
+        let name = "entrepot_\(prepared.count)"
+        guard PQsendPrepare(handle, name, sql, Int32(types.count), types) == 1 else { throw lost() }
+        _ = try finish(until: clock.now + timeout, cancel: cancel)
+        prepared[sql] = name
+        return name
     }
 
     /// Runs statements separated by semicolons, without binds.
