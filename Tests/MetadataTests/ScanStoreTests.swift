@@ -24,6 +24,8 @@ struct ScanStoreTests {
         func place(_ blob: ImageFixture.Blob) async throws {
             try await client.withTransaction { transaction in
                 let placement = BlobPlacement(digest: blob.digest, generation: Generation(), sizeBytes: blob.size)
+                // As fetchers do: who stores a manifest takes its locks in the same order.
+                try await UsageStore().lockHolders(of: blob.digest, on: transaction)
                 _ = try await stores.blobs.place(placement, on: transaction)
                 let completed = try await ImageStateStore().completed(by: blob.digest, on: transaction)
                 _ = try await scans.queue(completed, on: transaction)
