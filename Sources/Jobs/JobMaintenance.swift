@@ -24,18 +24,7 @@ package struct JobMaintenance: Service {
     }
 
     package func run() async throws {
-        await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                do {
-                    try await runOnce()
-                } catch is CancellationError {
-                    return
-                } catch {
-                    logger.warning("job maintenance failed", metadata: ["error": "\(error)"])
-                }
-                do { try await Task.sleep(for: interval) } catch { return }
-            }
-        }
+        try await RepeatedWork("job maintenance", every: interval, logger: logger) { try await runOnce() }.run()
     }
 
     package func runOnce() async throws {

@@ -58,11 +58,30 @@ package struct AccessTokenStore: Sendable {
 
     /// Tokens of the account that weren't revoked, newest first.
     package func list(of account: AccountID, limit: Int, on db: some Queryable) async throws -> [AccessTokenSummary] {
+        try await summaries(of: account, only: nil, limit: limit, on: db)
+    }
+
+    /// Nil when the account has no such token, or it was revoked.
+    package func summary(
+        of token: AccessTokenID,
+        account: AccountID,
+        on db: some Queryable
+    ) async throws -> AccessTokenSummary? {
+        try await summaries(of: account, only: token, limit: 1, on: db).first
+    }
+
+    private func summaries(
+        of account: AccountID,
+        only token: AccessTokenID?,
+        limit: Int,
+        on db: some Queryable
+    ) async throws -> [AccessTokenSummary] {
         try await db.query(
             """
             SELECT id, name, scopes, extract(epoch FROM created_at)::float8, extract(epoch FROM expires_at)::float8,
                 extract(epoch FROM last_used_at)::float8
             FROM access_token WHERE account_id = \(account.rawValue) AND revoked_at IS NULL
+                AND (\(token?.rawValue)::bigint IS NULL OR id = \(token?.rawValue))
             ORDER BY id DESC LIMIT \(limit)
             """
         ).decode((Int64, String, [String], Double, Double?, Double?).self).map { id, name, scopes, made, ends, used in

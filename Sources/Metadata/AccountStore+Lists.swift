@@ -28,17 +28,8 @@ extension AccountStore {
     }
 
     /// People, by name.
-    package func users(
-        after name: String = "",
-        limit: Int,
-        on db: some Queryable
-    ) async throws -> [AccountSummary] {
-        try await db.query(
-            """
-            SELECT \(unescaped: columns), NULL FROM account a
-            WHERE a.kind = 'user' AND a.name COLLATE "C" > \(name) ORDER BY a.name COLLATE "C" LIMIT \(limit)
-            """
-        ).map(Self.summary)
+    package func users(after name: String = "", limit: Int, on db: some Queryable) async throws -> [AccountSummary] {
+        try await page("a.kind = 'user'", of: nil, after: name, limit: limit, on: db)
     }
 
     /// People who have a role in the organization, by name.
@@ -48,13 +39,7 @@ extension AccountStore {
         limit: Int,
         on db: some Queryable
     ) async throws -> [AccountSummary] {
-        try await db.query(
-            """
-            SELECT \(unescaped: columns), m.role FROM membership m JOIN account a ON a.id = m.account_id
-            WHERE m.organization_id = \(organization.rawValue) AND a.name COLLATE "C" > \(name)
-            ORDER BY a.name COLLATE "C" LIMIT \(limit)
-            """
-        ).map(Self.summary)
+        try await page("m.role IS NOT NULL", of: organization, after: name, limit: limit, on: db)
     }
 
     /// Robots of the organization, by name.
@@ -64,10 +49,24 @@ extension AccountStore {
         limit: Int,
         on db: some Queryable
     ) async throws -> [AccountSummary] {
+        try await page("a.organization_id = asked.id", of: organization, after: name, limit: limit, on: db)
+    }
+
+    /// - Parameter organization: whose roles are told
+    private func page(
+        _ condition: String,
+        of organization: OrganizationID?,
+        after name: String,
+        limit: Int,
+        on db: some Queryable
+    ) async throws -> [AccountSummary] {
         try await db.query(
             """
-            SELECT \(unescaped: columns), NULL FROM account a
-            WHERE a.organization_id = \(organization.rawValue) AND a.name COLLATE "C" > \(name)
+            SELECT \(unescaped: columns), m.role
+            FROM (SELECT \(organization?.rawValue)::bigint AS id) asked
+            CROSS JOIN account a
+            LEFT JOIN membership m ON m.account_id = a.id AND m.organization_id = asked.id
+            WHERE \(unescaped: condition) AND a.name COLLATE "C" > \(name)
             ORDER BY a.name COLLATE "C" LIMIT \(limit)
             """
         ).map(Self.summary)
@@ -94,10 +93,6 @@ extension AccountStore {
     /// Removes an account with its roles and tokens. The log keeps its name.
     package func delete(_ account: AccountID, on db: some Queryable) async throws {
         try await db.query("DELETE FROM account WHERE id = \(account.rawValue)")
-    }
-
-    package func setDescription(_ text: String, of account: AccountID, on db: some Queryable) async throws {
-        try await db.query("UPDATE account SET description = \(text) WHERE id = \(account.rawValue)")
     }
 
     private static func summary(_ row: Row) throws -> AccountSummary {

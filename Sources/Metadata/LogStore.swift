@@ -91,23 +91,15 @@ package struct LogStore: Sendable {
     /// Newest first.
     package func read(_ filter: Filter, on db: some Queryable) async throws -> [LogRecord] {
         try await db.query(
-            """
-            SELECT id, extract(epoch FROM at)::float8, kind, organization, repository, account, is_robot, address,
+            Self.query(
+                """
+                id, extract(epoch FROM at)::float8, kind, organization, repository, account, is_robot, address,
                 user_agent, tag, digest, media_type, is_head, outcome, status, upstream, bytes, duration_us, metadata::text
-            FROM log_entry
-            WHERE (\(filter.organization?.rawValue)::bigint IS NULL OR organization_id = \(filter.organization?.rawValue))
-                AND (\(filter.repository)::text IS NULL OR repository = \(filter.repository))
-                AND (\(filter.kinds.isEmpty) OR kind = ANY(\(filter.kinds.map(\.rawValue))::text[]))
-                AND (\(filter.account)::text IS NULL OR account = \(filter.account))
-                AND (\(filter.outcomes.isEmpty) OR outcome = ANY(\(filter.outcomes.map(\.rawValue))::text[]))
-                AND (\(filter.since?.timeIntervalSince1970)::float8 IS NULL
-                    OR at >= to_timestamp(\(filter.since?.timeIntervalSince1970)))
-                AND (\(filter.until?.timeIntervalSince1970)::float8 IS NULL
-                    OR at < to_timestamp(\(filter.until?.timeIntervalSince1970)))
-                AND (\(filter.before?.at)::float8 IS NULL
-                    OR (at, id) < (to_timestamp(\(filter.before?.at)), \(filter.before?.id ?? 0)))
-            ORDER BY at DESC, id DESC LIMIT \(filter.limit)
-            """
+                """,
+                matching: filter,
+                "ORDER BY at DESC, id DESC",
+                limit: filter.limit
+            )
         ).map { row in
             let (
                 id, at, kind, organization, repository, account, isRobot, address, userAgent, tag, digest, mediaType,
@@ -148,22 +140,39 @@ package struct LogStore: Sendable {
         _ filter: Filter,
         on db: some Queryable
     ) async throws -> [(kind: String, count: Int64, day: Double)] {
-        try await db.query(
-            """
-            SELECT kind, count(*), extract(epoch FROM date_trunc('day', at AT TIME ZONE 'UTC'))::float8 AS day
-            FROM log_entry
-            WHERE (\(filter.organization?.rawValue)::bigint IS NULL OR organization_id = \(filter.organization?.rawValue))
-                AND (\(filter.repository)::text IS NULL OR repository = \(filter.repository))
-                AND (\(filter.kinds.isEmpty) OR kind = ANY(\(filter.kinds.map(\.rawValue))::text[]))
-                AND (\(filter.account)::text IS NULL OR account = \(filter.account))
-                AND (\(filter.outcomes.isEmpty) OR outcome = ANY(\(filter.outcomes.map(\.rawValue))::text[]))
-                AND (\(filter.since?.timeIntervalSince1970)::float8 IS NULL
-                    OR at >= to_timestamp(\(filter.since?.timeIntervalSince1970)))
-                AND (\(filter.until?.timeIntervalSince1970)::float8 IS NULL
-                    OR at < to_timestamp(\(filter.until?.timeIntervalSince1970)))
-            GROUP BY kind, day ORDER BY day, kind
-            """
+        var whole = filter
+        whole.before = nil
+        return try await db.query(
+            Self.query(
+                "kind, count(*), extract(epoch FROM date_trunc('day', at AT TIME ZONE 'UTC'))::float8 AS day",
+                matching: whole,
+                "GROUP BY kind, day ORDER BY day, kind"
+            )
         ).decode((String, Int64, Double).self).map { (kind: $0.0, count: $0.1, day: $0.2) }
+    }
+
+    /// - Parameter limit: nil for all rows
+    private static func query(
+        _ columns: String,
+        matching filter: Filter,
+        _ ending: String,
+        limit: Int? = nil
+    ) -> Query {
+        """
+        SELECT \(unescaped: columns) FROM log_entry
+        WHERE (\(filter.organization?.rawValue)::bigint IS NULL OR organization_id = \(filter.organization?.rawValue))
+            AND (\(filter.repository)::text IS NULL OR repository = \(filter.repository))
+            AND (\(filter.kinds.isEmpty) OR kind = ANY(\(filter.kinds.map(\.rawValue))::text[]))
+            AND (\(filter.account)::text IS NULL OR account = \(filter.account))
+            AND (\(filter.outcomes.isEmpty) OR outcome = ANY(\(filter.outcomes.map(\.rawValue))::text[]))
+            AND (\(filter.since?.timeIntervalSince1970)::float8 IS NULL
+                OR at >= to_timestamp(\(filter.since?.timeIntervalSince1970)))
+            AND (\(filter.until?.timeIntervalSince1970)::float8 IS NULL
+                OR at < to_timestamp(\(filter.until?.timeIntervalSince1970)))
+            AND (\(filter.before?.at)::float8 IS NULL
+                OR (at, id) < (to_timestamp(\(filter.before?.at)), \(filter.before?.id ?? 0)))
+        \(unescaped: ending) LIMIT \(limit)
+        """
     }
 
     /// Makes the partitions of today and of so many days after it, and drops those whose days are all older than the

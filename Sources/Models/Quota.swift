@@ -31,8 +31,6 @@ package struct QuotaThreshold: Sendable, Hashable {
         }
     }
 
-    package static let percents = 1...100
-
     package let id: QuotaThresholdID
     package let kind: Kind
     package let percent: Int

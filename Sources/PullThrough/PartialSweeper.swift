@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Blobs
+import Jobs
 package import Logging
 import Metadata
 import Models
@@ -27,18 +28,7 @@ package struct PartialSweeper: Service {
     }
 
     package func run() async throws {
-        await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                do {
-                    try await runOnce()
-                } catch is CancellationError {
-                    return
-                } catch {
-                    logger.warning("partials not swept", metadata: ["error": "\(error)"])
-                }
-                do { try await Task.sleep(for: interval) } catch { return }
-            }
-        }
+        try await RepeatedWork("sweeping partials", every: interval, logger: logger) { try await runOnce() }.run()
     }
 
     package func runOnce() async throws {

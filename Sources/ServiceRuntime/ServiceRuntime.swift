@@ -84,6 +84,22 @@ package struct ServiceRuntime: Sendable {
         logger.notice("stopped")
     }
 
+    /// Names this process in job rows.
+    package var worker: String { "\(ProcessInfo.processInfo.hostName):\(ProcessInfo.processInfo.processIdentifier)" }
+
+    /// A service's database, as the settings name it, once its schema is current.
+    /// - Throws: ``SettingsError``, and whatever ``waitForSchema(_:within:)`` throws
+    package func openDatabase() async throws -> (client: PostgresClient, configuration: PostgresConfiguration) {
+        let configuration = PostgresConfiguration(
+            connectionString: try settings.secret(SharedSettings.database),
+            applicationName: name,
+            maximumConnections: try settings.int(SharedSettings.databaseConnections, in: 2...1_000)
+        )
+        let client = PostgresClient(configuration, logger: logger)
+        try await waitForSchema(client)
+        return (client, configuration)
+    }
+
     /// Waits until somebody has migrated the database; services never do it themselves.
     /// - Throws: `MetadataError` when it stays too old, or is of another version.
     package func waitForSchema(_ client: PostgresClient, within patience: Duration = .seconds(30)) async throws {

@@ -48,7 +48,7 @@ struct PullBench: Sendable {
     private init(_ folder: String, _ size: Int64, _ manifestDeadline: Duration) async throws {
         let logger = Logger(label: "pull-tests") { _ in SwiftLogNoOpLogHandler() }
         // The first who asks waits until a server has started: not on a thread that other tests need.
-        let connectionString = try await PostgresCluster.shared().makeDatabase()
+        let connectionString = try await PostgresCluster.shared().makeMigratedDatabase()
         let database = PostgresConfiguration(connectionString: connectionString)
         client = PostgresClient(database, logger: logger)
         storage = try FileBlobStorage(root: folder + "/storage")
@@ -66,7 +66,6 @@ struct PullBench: Sendable {
         )
         desk = FetchDesk(client: client, notifier: notifier, hub: hub, deadline: manifestDeadline, logger: logger)
         blob = BlobFixture(seed: 1, size: size)
-        try await Migrator().migrate(client)
         let stores = (organizations: OrganizationStore(), manifests: ManifestStore())
         let name = try OrganizationName("acme")
         try await stores.organizations.proxy(name, from: try UpstreamAddress(parsing: "quay.io"), on: client)

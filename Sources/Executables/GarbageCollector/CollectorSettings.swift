@@ -45,15 +45,11 @@ struct CollectorSettings {
 
     static let keys = SharedSettings.keys + [interval, grace, batch, sweepInterval, scrubRate, scrubInterval]
 
-    let database: String
-    let databaseConnections: Int
     let blobDirectory: String
     var collection = CollectionService.Configuration()
 
     /// Throws a settings error that names the key.
     init(_ settings: SettingsReader) throws {
-        database = try settings.secret(SharedSettings.database)
-        databaseConnections = try settings.int(SharedSettings.databaseConnections, in: 2...1_000)
         blobDirectory = try settings.string(SharedSettings.blobDirectory)
         collection.limits.timeMachine = try settings.duration(SharedSettings.timeMachine)
         collection.limits.grace = try settings.duration(Self.grace)

@@ -2,7 +2,6 @@
 
 import Blobs
 import Collection
-import Foundation
 import Metadata
 import Models
 import Postgres
@@ -20,13 +19,7 @@ struct GarbageCollector {
             switches: [dryRun]
         ) { runtime in
             let settings = try CollectorSettings(runtime.settings)
-            let postgres = PostgresConfiguration(
-                connectionString: settings.database,
-                applicationName: "garbage-collector",
-                maximumConnections: settings.databaseConnections
-            )
-            let client = PostgresClient(postgres, logger: runtime.logger)
-            try await runtime.waitForSchema(client)
+            let (client, _) = try await runtime.openDatabase()
             let storage = try FileBlobStorage(root: settings.blobDirectory)
             guard !runtime.switches.contains(dryRun) else {
                 try await tell(settings, client, storage, runtime)

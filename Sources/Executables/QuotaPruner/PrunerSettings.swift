@@ -39,14 +39,10 @@ struct PrunerSettings {
     static let keys =
         SharedSettings.keys + [expiryInterval, limitInterval, proofInterval, webhookURL, webhookSecret]
 
-    let database: String
-    let databaseConnections: Int
     var pruning = PruningService.Configuration()
 
     /// Throws a settings error that names the key.
     init(_ settings: SettingsReader) throws {
-        database = try settings.secret(SharedSettings.database)
-        databaseConnections = try settings.int(SharedSettings.databaseConnections, in: 2...1_000)
         pruning.isKeepingLimits = try settings.bool(SharedSettings.quotaManagement)
         pruning.expiryInterval = try settings.duration(Self.expiryInterval)
         pruning.limitInterval = try settings.duration(Self.limitInterval)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
 import HTTPTransport
 import Postgres
 import Pruning
@@ -13,14 +12,8 @@ struct QuotaPruner {
     static func main() async {
         await ServiceRuntime.main(name: "quota-pruner", keys: PrunerSettings.keys) { runtime in
             let settings = try PrunerSettings(runtime.settings)
-            let postgres = PostgresConfiguration(
-                connectionString: settings.database,
-                applicationName: "quota-pruner",
-                maximumConnections: settings.databaseConnections
-            )
-            let client = PostgresClient(postgres, logger: runtime.logger)
-            try await runtime.waitForSchema(client)
-            let hub = ChangeHub(postgres, logger: runtime.logger)
+            let (client, database) = try await runtime.openDatabase()
+            let hub = ChangeHub(database, logger: runtime.logger)
             // The webhook is the operator's own word: it may be anywhere.
             let transport = HTTPTransport(
                 HTTPTransportConfiguration(addressPolicy: .unrestricted),
@@ -29,7 +22,7 @@ struct QuotaPruner {
             defer { transport.shutdown() }
             let pruning = PruningService(
                 settings.pruning,
-                worker: "\(ProcessInfo.processInfo.hostName):\(ProcessInfo.processInfo.processIdentifier)",
+                worker: runtime.worker,
                 client: client,
                 transport: transport,
                 hub: hub,

@@ -53,16 +53,12 @@ struct FrontendSettings {
             ScannerSettings.key, ScannerSettings.issuer,
         ]
 
-    let database: String
-    let databaseConnections: Int
     let blobDirectory: String
     var frontend = FrontendService.Configuration()
     var management = ManagementAPI.Configuration()
 
     /// Throws a settings error that names the key.
     init(_ settings: SettingsReader) throws {
-        database = try settings.secret(SharedSettings.database)
-        databaseConnections = try settings.int(SharedSettings.databaseConnections, in: 2...1_000)
         blobDirectory = try settings.string(SharedSettings.blobDirectory)
         let listen = try settings.hostPort(Self.listenAddress)
         frontend.host = listen.host

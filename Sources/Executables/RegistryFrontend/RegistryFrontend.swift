@@ -15,14 +15,8 @@ struct RegistryFrontend {
     static func main() async {
         await ServiceRuntime.main(name: "registry-frontend", keys: FrontendSettings.keys) { runtime in
             let settings = try FrontendSettings(runtime.settings)
-            let postgres = PostgresConfiguration(
-                connectionString: settings.database,
-                applicationName: "registry-frontend",
-                maximumConnections: settings.databaseConnections
-            )
-            let client = PostgresClient(postgres, logger: runtime.logger)
-            try await runtime.waitForSchema(client)
-            let hub = ChangeHub(postgres, logger: runtime.logger)
+            let (client, database) = try await runtime.openDatabase()
+            let hub = ChangeHub(database, logger: runtime.logger)
             let authenticator = Authenticator(client: client, logger: runtime.logger)
             let storage = try FileBlobStorage(root: settings.blobDirectory)
             let api = ManagementAPI(

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Clair
-import Foundation
 import HTTPTransport
 import Postgres
 import PullThrough
@@ -14,14 +13,8 @@ struct ScanDispatcher {
     static func main() async {
         await ServiceRuntime.main(name: "scan-dispatcher", keys: ScanDispatcherSettings.keys) { runtime in
             let settings = try ScanDispatcherSettings(runtime.settings)
-            let postgres = PostgresConfiguration(
-                connectionString: settings.database,
-                applicationName: "scan-dispatcher",
-                maximumConnections: settings.databaseConnections
-            )
-            let client = PostgresClient(postgres, logger: runtime.logger)
-            try await runtime.waitForSchema(client)
-            let hub = ChangeHub(postgres, logger: runtime.logger)
+            let (client, database) = try await runtime.openDatabase()
+            let hub = ChangeHub(database, logger: runtime.logger)
             // Both addresses are the operator's own, and usually private.
             let transport = HTTPTransport(
                 HTTPTransportConfiguration(addressPolicy: .unrestricted),
@@ -30,7 +23,7 @@ struct ScanDispatcher {
             defer { transport.shutdown() }
             let scanning = ScanningService(
                 settings.scanning,
-                worker: "\(ProcessInfo.processInfo.hostName):\(ProcessInfo.processInfo.processIdentifier)",
+                worker: runtime.worker,
                 client: client,
                 clair: ClairClient(settings.clair, transport: transport, key: settings.key),
                 transport: transport,

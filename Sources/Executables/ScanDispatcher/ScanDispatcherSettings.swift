@@ -58,16 +58,12 @@ struct ScanDispatcherSettings {
             webhookSeverity,
         ]
 
-    let database: String
-    let databaseConnections: Int
     let clair: ClairClient.Configuration
     let key: SharedKey?
     var scanning: ScanningService.Configuration
 
     /// Throws a settings error that names the key.
     init(_ settings: SettingsReader) throws {
-        database = try settings.secret(SharedSettings.database)
-        databaseConnections = try settings.int(SharedSettings.databaseConnections, in: 2...1_000)
         guard try settings.bool(ScannerSettings.feature) else {
             throw settings.invalid(ScannerSettings.feature, "false", "there is nothing to do for a dispatcher")
         }

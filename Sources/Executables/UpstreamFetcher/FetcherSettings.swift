@@ -102,8 +102,6 @@ struct FetcherSettings {
             fillSlots, megabytesInFlight, fill, fillDelay, lease, keyFiles, quotaPatience,
         ]
 
-    let database: String
-    let databaseConnections: Int
     let blobDirectory: String
     let transport: HTTPTransportConfiguration
     let privateKeys: [SealingPrivateKey]
@@ -114,8 +112,6 @@ struct FetcherSettings {
 
     /// Throws a settings error that names the key.
     init(_ settings: SettingsReader) throws {
-        database = try settings.secret(SharedSettings.database)
-        databaseConnections = try settings.int(SharedSettings.databaseConnections, in: 2...1_000)
         blobDirectory = try settings.string(SharedSettings.blobDirectory)
         let allowed = try settings.list(Self.allowedHosts).map { text in
             do { return try AllowedUpstream(text) } catch {

@@ -2,7 +2,6 @@
 
 import Blobs
 import Fetcher
-import Foundation
 import HTTPTransport
 import Postgres
 import PullThrough
@@ -15,14 +14,8 @@ struct UpstreamFetcher {
     static func main() async {
         await ServiceRuntime.main(name: "upstream-fetcher", keys: FetcherSettings.keys) { runtime in
             let settings = try FetcherSettings(runtime.settings)
-            let postgres = PostgresConfiguration(
-                connectionString: settings.database,
-                applicationName: "upstream-fetcher",
-                maximumConnections: settings.databaseConnections
-            )
-            let client = PostgresClient(postgres, logger: runtime.logger)
-            try await runtime.waitForSchema(client)
-            let hub = ChangeHub(postgres, logger: runtime.logger)
+            let (client, database) = try await runtime.openDatabase()
+            let hub = ChangeHub(database, logger: runtime.logger)
             let transports = (0...settings.blobThreads).map { _ in
                 HTTPTransport(settings.transport, logger: runtime.logger)
             }
@@ -32,7 +25,7 @@ struct UpstreamFetcher {
             let traffic = TrafficCounter(client: client, logger: runtime.logger)
             let fetcher = FetcherService(
                 settings.fetcher,
-                worker: "\(ProcessInfo.processInfo.hostName):\(ProcessInfo.processInfo.processIdentifier)",
+                worker: runtime.worker,
                 client: client,
                 storage: try FileBlobStorage(root: settings.blobDirectory),
                 upstream: UpstreamClient(

@@ -147,136 +147,61 @@ BEGIN
 END
 $$;
 
--- Adds what a statement changed to the sums, one row at a time, so that each is found by its key.
-CREATE FUNCTION add_organization_usage(organization bigint, used bigint, reserved bigint, reclaimable bigint)
-RETURNS void LANGUAGE sql AS $$
-    UPDATE organization_usage
-    SET used_bytes = used_bytes + $2, reserved_bytes = reserved_bytes + $3, reclaimable_bytes = reclaimable_bytes + $4
-    WHERE organization_id = $1 AND ($2, $3, $4) <> (0, 0, 0)
-$$;
-
-CREATE FUNCTION sum_organization_content() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Adds what a statement changed to the sums, one row at a time, so that each is found by its key. Organizations and
+-- repositories are summed alike, and a trigger sees the old rows, the new ones or both by what the statement does: all six
+-- functions are made of this one text, each with plans of its own.
+DO $generate$
 DECLARE
-    change record;
+    holder text;
+    operation text;
+    tables text;
+    rows text;
+    old_rows text;
+    new_rows text;
 BEGIN
-    IF TG_OP = 'INSERT' THEN
-        FOR change IN
-            SELECT id,
-                coalesce(sum(bytes) FILTER (WHERE is_live AND is_present), 0)::bigint AS used,
-                coalesce(sum(bytes) FILTER (WHERE is_live AND NOT is_present), 0)::bigint AS reserved,
-                coalesce(sum(bytes) FILTER (WHERE NOT is_live AND is_present), 0)::bigint AS reclaimable
-            FROM (
-                SELECT organization_id AS id, size_bytes AS bytes, live_holders > 0 AS is_live, is_present
-                FROM new_rows
-            ) changed GROUP BY id ORDER BY id
+    FOREACH holder IN ARRAY ARRAY['organization', 'repository'] LOOP
+        EXECUTE format($text$
+            CREATE FUNCTION add_%1$s_usage(%1$s bigint, used bigint, reserved bigint, reclaimable bigint)
+            RETURNS void LANGUAGE sql AS $body$
+                UPDATE %1$s_usage
+                SET used_bytes = used_bytes + $2, reserved_bytes = reserved_bytes + $3,
+                    reclaimable_bytes = reclaimable_bytes + $4
+                WHERE %1$s_id = $1 AND ($2, $3, $4) <> (0, 0, 0)
+            $body$
+            $text$, holder);
+        new_rows := format('SELECT %s_id AS id, size_bytes AS bytes, live_holders > 0 AS is_live, is_present FROM new_rows',
+            holder);
+        old_rows := format('SELECT %s_id AS id, -size_bytes AS bytes, live_holders > 0 AS is_live, is_present FROM old_rows',
+            holder);
+        FOR operation, tables, rows IN VALUES
+            ('insert', 'NEW TABLE AS new_rows', new_rows),
+            ('update', 'OLD TABLE AS old_rows NEW TABLE AS new_rows', new_rows || ' UNION ALL ' || old_rows),
+            ('delete', 'OLD TABLE AS old_rows', old_rows)
         LOOP
-            PERFORM add_organization_usage(change.id, change.used, change.reserved, change.reclaimable);
+            EXECUTE format($text$
+                CREATE FUNCTION sum_%1$s_content_%2$s() RETURNS trigger LANGUAGE plpgsql AS $body$
+                DECLARE
+                    change record;
+                BEGIN
+                    FOR change IN
+                        SELECT id,
+                            coalesce(sum(bytes) FILTER (WHERE is_live AND is_present), 0)::bigint AS used,
+                            coalesce(sum(bytes) FILTER (WHERE is_live AND NOT is_present), 0)::bigint AS reserved,
+                            coalesce(sum(bytes) FILTER (WHERE NOT is_live AND is_present), 0)::bigint AS reclaimable
+                        FROM (%4$s) changed GROUP BY id ORDER BY id
+                    LOOP
+                        PERFORM add_%1$s_usage(change.id, change.used, change.reserved, change.reclaimable);
+                    END LOOP;
+                    RETURN NULL;
+                END
+                $body$;
+                CREATE TRIGGER sum_%2$s AFTER %2$s ON %1$s_content REFERENCING %3$s
+                    FOR EACH STATEMENT EXECUTE FUNCTION sum_%1$s_content_%2$s()
+                $text$, holder, operation, tables, rows);
         END LOOP;
-    ELSIF TG_OP = 'UPDATE' THEN
-        FOR change IN
-            SELECT id,
-                coalesce(sum(bytes) FILTER (WHERE is_live AND is_present), 0)::bigint AS used,
-                coalesce(sum(bytes) FILTER (WHERE is_live AND NOT is_present), 0)::bigint AS reserved,
-                coalesce(sum(bytes) FILTER (WHERE NOT is_live AND is_present), 0)::bigint AS reclaimable
-            FROM (
-                SELECT organization_id AS id, size_bytes AS bytes, live_holders > 0 AS is_live, is_present
-                FROM new_rows
-                UNION ALL
-                SELECT organization_id AS id, -size_bytes AS bytes, live_holders > 0 AS is_live, is_present
-                FROM old_rows
-            ) changed GROUP BY id ORDER BY id
-        LOOP
-            PERFORM add_organization_usage(change.id, change.used, change.reserved, change.reclaimable);
-        END LOOP;
-    ELSE
-        FOR change IN
-            SELECT id,
-                coalesce(sum(bytes) FILTER (WHERE is_live AND is_present), 0)::bigint AS used,
-                coalesce(sum(bytes) FILTER (WHERE is_live AND NOT is_present), 0)::bigint AS reserved,
-                coalesce(sum(bytes) FILTER (WHERE NOT is_live AND is_present), 0)::bigint AS reclaimable
-            FROM (
-                SELECT organization_id AS id, -size_bytes AS bytes, live_holders > 0 AS is_live, is_present
-                FROM old_rows
-            ) changed GROUP BY id ORDER BY id
-        LOOP
-            PERFORM add_organization_usage(change.id, change.used, change.reserved, change.reclaimable);
-        END LOOP;
-    END IF;
-    RETURN NULL;
+    END LOOP;
 END
-$$;
-CREATE TRIGGER sum_inserted AFTER INSERT ON organization_content REFERENCING NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION sum_organization_content();
-CREATE TRIGGER sum_updated AFTER UPDATE ON organization_content
-    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION sum_organization_content();
-CREATE TRIGGER sum_deleted AFTER DELETE ON organization_content REFERENCING OLD TABLE AS old_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION sum_organization_content();
-
-CREATE FUNCTION add_repository_usage(repository bigint, used bigint, reserved bigint, reclaimable bigint)
-RETURNS void LANGUAGE sql AS $$
-    UPDATE repository_usage
-    SET used_bytes = used_bytes + $2, reserved_bytes = reserved_bytes + $3, reclaimable_bytes = reclaimable_bytes + $4
-    WHERE repository_id = $1 AND ($2, $3, $4) <> (0, 0, 0)
-$$;
-
-CREATE FUNCTION sum_repository_content() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    change record;
-BEGIN
-    IF TG_OP = 'INSERT' THEN
-        FOR change IN
-            SELECT id,
-                coalesce(sum(bytes) FILTER (WHERE is_live AND is_present), 0)::bigint AS used,
-                coalesce(sum(bytes) FILTER (WHERE is_live AND NOT is_present), 0)::bigint AS reserved,
-                coalesce(sum(bytes) FILTER (WHERE NOT is_live AND is_present), 0)::bigint AS reclaimable
-            FROM (
-                SELECT repository_id AS id, size_bytes AS bytes, live_holders > 0 AS is_live, is_present
-                FROM new_rows
-            ) changed GROUP BY id ORDER BY id
-        LOOP
-            PERFORM add_repository_usage(change.id, change.used, change.reserved, change.reclaimable);
-        END LOOP;
-    ELSIF TG_OP = 'UPDATE' THEN
-        FOR change IN
-            SELECT id,
-                coalesce(sum(bytes) FILTER (WHERE is_live AND is_present), 0)::bigint AS used,
-                coalesce(sum(bytes) FILTER (WHERE is_live AND NOT is_present), 0)::bigint AS reserved,
-                coalesce(sum(bytes) FILTER (WHERE NOT is_live AND is_present), 0)::bigint AS reclaimable
-            FROM (
-                SELECT repository_id AS id, size_bytes AS bytes, live_holders > 0 AS is_live, is_present
-                FROM new_rows
-                UNION ALL
-                SELECT repository_id AS id, -size_bytes AS bytes, live_holders > 0 AS is_live, is_present
-                FROM old_rows
-            ) changed GROUP BY id ORDER BY id
-        LOOP
-            PERFORM add_repository_usage(change.id, change.used, change.reserved, change.reclaimable);
-        END LOOP;
-    ELSE
-        FOR change IN
-            SELECT id,
-                coalesce(sum(bytes) FILTER (WHERE is_live AND is_present), 0)::bigint AS used,
-                coalesce(sum(bytes) FILTER (WHERE is_live AND NOT is_present), 0)::bigint AS reserved,
-                coalesce(sum(bytes) FILTER (WHERE NOT is_live AND is_present), 0)::bigint AS reclaimable
-            FROM (
-                SELECT repository_id AS id, -size_bytes AS bytes, live_holders > 0 AS is_live, is_present
-                FROM old_rows
-            ) changed GROUP BY id ORDER BY id
-        LOOP
-            PERFORM add_repository_usage(change.id, change.used, change.reserved, change.reclaimable);
-        END LOOP;
-    END IF;
-    RETURN NULL;
-END
-$$;
-CREATE TRIGGER sum_inserted AFTER INSERT ON repository_content REFERENCING NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION sum_repository_content();
-CREATE TRIGGER sum_updated AFTER UPDATE ON repository_content
-    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION sum_repository_content();
-CREATE TRIGGER sum_deleted AFTER DELETE ON repository_content REFERENCING OLD TABLE AS old_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION sum_repository_content();
+$generate$;
 
 -- The bytes of a blob came or went. Who does that holds the rows of all organizations that have the blob.
 CREATE FUNCTION tell_true_size() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Jobs
 import Logging
 import Metadata
 import Models
@@ -26,21 +27,12 @@ struct UpstreamProber: Service {
     }
 
     func run() async throws {
-        await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                do {
-                    let due = try await store.takeDueProbes(on: client)
-                    await withDiscardingTaskGroup { group in
-                        for baseURL in due { group.addTask { await probe(baseURL) } }
-                    }
-                } catch is CancellationError {
-                    return
-                } catch {
-                    logger.warning("upstreams not probed", metadata: ["error": "\(error)"])
-                }
-                do { try await Task.sleep(for: Self.interval) } catch { return }
+        try await RepeatedWork("probing upstreams", every: Self.interval, logger: logger) {
+            let due = try await store.takeDueProbes(on: client)
+            await withDiscardingTaskGroup { group in
+                for baseURL in due { group.addTask { await probe(baseURL) } }
             }
-        }
+        }.run()
     }
 
     private func probe(_ baseURL: String) async {

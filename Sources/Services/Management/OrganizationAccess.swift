@@ -28,11 +28,13 @@ struct OrganizationAccess: Sendable {
             _ = try context.caller()
             return .nowhere
         case .superuser:
-            guard try context.caller().isSuperuser else { throw APIError.forbidden }
-            return .nowhere
+            let account = try context.caller()
+            guard account.isSuperuser else { throw APIError.forbidden }
+            guard context.parameters.get("orgname") != nil else { return .nowhere }
+            return .organization(try await organization(context, account))
         case .organization(let role):
             let account = try context.caller()
-            let organization = try await find(OrganizationName(rawValue: try context.pathParameter("orgname")), account)
+            let organization = try await organization(context, account)
             guard AccessRules.has(role, account, in: organization) else { throw APIError.forbidden }
             return .organization(organization)
         case .repository(let role):
@@ -51,12 +53,8 @@ struct OrganizationAccess: Sendable {
         }
     }
 
-    /// The organization of the path. Throws ``APIError`` 404.
-    func named(_ context: APIContext) async throws -> Organization {
-        guard let name = OrganizationName(rawValue: try context.pathParameter("orgname")),
-            let organization = try await store.find(name, on: client)
-        else { throw APIError.notFound("there is no such organization") }
-        return organization
+    private func organization(_ context: APIContext, _ account: Account?) async throws -> Organization {
+        try await find(OrganizationName(rawValue: try context.pathParameter("orgname")), account)
     }
 
     private func repository(

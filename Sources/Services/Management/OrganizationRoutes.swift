@@ -238,7 +238,7 @@ struct OrganizationRoutes: Sendable {
     }
 
     private func delete(_ call: Call) async throws -> Response {
-        let organization = try await access.named(call.context)
+        let organization = try call.organization
         try await store.delete(organization.id, on: client)
         try await access.changed(organization, .deleteOrganization, call.context)
         return Response(status: .noContent)

@@ -215,9 +215,9 @@ struct QuotaRoutes: Sendable {
 
     // MARK: - Operations
 
-    private func organization(_ call: Call) async throws -> Organization {
+    private func organization(_ call: Call) throws -> Organization {
         guard isEnabled else { throw APIError.notFound("quotas are off (FEATURE_QUOTA_MANAGEMENT)") }
-        return try await access.named(call.context)
+        return try call.organization
     }
 
     private func usage(_ call: Call) async throws -> Response {
@@ -237,7 +237,7 @@ struct QuotaRoutes: Sendable {
     }
 
     private func quota(_ call: Call) async throws -> (Organization, Quota) {
-        let organization = try await organization(call)
+        let organization = try organization(call)
         guard let quota = try await store.find(of: organization.id, on: client),
             try quota.id.rawValue == call.number("quota_id")
         else { throw APIError.notFound("the organization has no such quota") }
@@ -254,7 +254,7 @@ struct QuotaRoutes: Sendable {
     }
 
     private func list(_ call: Call) async throws -> Response {
-        let organization = try await organization(call)
+        let organization = try organization(call)
         let quota = try await store.find(of: organization.id, on: client)
         return try APIReply.json(quota.map { [View($0)] } ?? [])
     }
@@ -273,7 +273,7 @@ struct QuotaRoutes: Sendable {
     }
 
     private func create(_ call: Call) async throws -> Response {
-        let organization = try await organization(call)
+        let organization = try organization(call)
         let bytes = try Self.amount(call.body)
         guard try await store.create(limitBytes: bytes, of: organization.id, on: client) else {
             throw APIError.invalid("Organization quota for '\(organization.name)' already exists")

@@ -223,10 +223,9 @@ struct RobotRoutes: Sendable {
         let (id, robot) = try await find(call)
         let made = try await makeToken(call.body.text("title") ?? "token", of: id, call, on: client)
         try await tell(call, .createRobotToken, id, robot.name, token: made.id)
-        guard
-            let summary = try await tokens.list(of: id, limit: TokenView.maximum, on: client)
-                .first(where: { $0.id == made.id })
-        else { throw APIError.notFound("the token was revoked at once") }
+        guard let summary = try await tokens.summary(of: made.id, account: id, on: client) else {
+            throw APIError.notFound("the token was revoked at once")
+        }
         return try APIReply.json(TokenView(summary, secret: made.secret), status: .created)
     }
 

@@ -273,8 +273,10 @@ struct StatisticsRoutes: Sendable {
             on: client
         )
         let total = days.reduce(into: Traffic()) { $0 += $1.traffic }
-        let baseURL = organization.proxyCache?.upstream.baseURL
-        let condition = try await upstreams.conditions(on: client).first { $0.baseURL == baseURL }
+        var condition: UpstreamCondition?
+        if let upstream = organization.proxyCache?.upstream {
+            condition = try await upstreams.condition(of: upstream.baseURL, on: client)
+        }
         return try APIReply.json(
             Statistics(
                 total: Numbers(total),

@@ -60,9 +60,8 @@ struct TokenRoutes: Sendable {
                 .account,
                 .ok([Schema.has("token", .object(TokenView.schema))])
             ) { call in
-                let id = try call.number("token_uuid")
-                let list = try await tokens.list(of: call.account.id, limit: TokenView.maximum, on: client)
-                guard let token = list.first(where: { $0.id.rawValue == id }) else {
+                let id = AccessTokenID(rawValue: try call.number("token_uuid"))
+                guard let token = try await tokens.summary(of: id, account: call.account.id, on: client) else {
                     throw APIError.notFound("there is no such token")
                 }
                 return try APIReply.json(["token": TokenView(token)])
@@ -95,8 +94,7 @@ struct TokenRoutes: Sendable {
         )
         await notifier.notify(.accounts, [account.id.description])
         try await access.changed(.createToken, call.context, facts: ["app_specific_token": id.description])
-        let list = try await tokens.list(of: account.id, limit: TokenView.maximum, on: client)
-        guard let made = list.first(where: { $0.id == id }) else {
+        guard let made = try await tokens.summary(of: id, account: account.id, on: client) else {
             throw APIError.notFound("the token was revoked at once")
         }
         return try APIReply.json(["token": TokenView(made, secret: secret)])

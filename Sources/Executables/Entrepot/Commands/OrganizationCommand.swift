@@ -39,20 +39,16 @@ struct OrganizationCommand: AsyncParsableCommand {
         }
 
         func run() async throws {
-            try await api.run { client in
-                let list = try await client.all("organization", as: Page.self)
-                guard !json else { return Console.write(try Command.json(list)) }
-                Console.write(
-                    TextTable.text(
-                        ["ORGANIZATION", "UPSTREAM", "PULLS", "ROLE"],
-                        list.map {
-                            [
-                                $0.name, $0.upstreamRegistry ?? "-", $0.publicPull ? "public" : "private",
-                                $0.role ?? "-",
-                            ]
-                        }
-                    )
-                )
+            try await api.list(
+                "organization",
+                as: Page.self,
+                json: json,
+                ["ORGANIZATION", "UPSTREAM", "PULLS", "ROLE"]
+            ) { organization in
+                [
+                    organization.name, organization.upstreamRegistry ?? "-",
+                    organization.publicPull ? "public" : "private", organization.role ?? "-",
+                ]
             }
         }
     }
@@ -207,15 +203,12 @@ struct OrganizationCommand: AsyncParsableCommand {
         }
 
         func run() async throws {
-            try await api.run { client in
-                let list = try await client.all(
-                    APIClient.path("organization", organization, "members"),
-                    as: Page.self
-                )
-                guard !json else { return Console.write(try Command.json(list)) }
-                let rows = list.map { [$0.name, $0.role, $0.enabled ? "" : "disabled"] }
-                Console.write(TextTable.text(["ACCOUNT", "ROLE", ""], rows))
-            }
+            try await api.list(
+                APIClient.path("organization", organization, "members"),
+                as: Page.self,
+                json: json,
+                ["ACCOUNT", "ROLE", ""]
+            ) { member in [member.name, member.role, member.enabled ? "" : "disabled"] }
         }
     }
 

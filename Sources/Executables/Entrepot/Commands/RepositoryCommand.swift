@@ -40,20 +40,17 @@ struct RepositoryCommand: AsyncParsableCommand {
         }
 
         func run() async throws {
-            try await api.run { client in
-                let list = try await client.all("repository", ["namespace": organization], as: Page.self)
-                guard !json else { return Console.write(try Command.json(list)) }
-                Console.write(
-                    TextTable.text(
-                        ["REPOSITORY", "TAGS", "CACHED", "STATE", "LAST PULL"],
-                        list.map {
-                            [
-                                "\($0.namespace)/\($0.name)", "\($0.tagCount)", Amount.bytes($0.cachedBytes),
-                                $0.cacheState, $0.lastPulled ?? "-",
-                            ]
-                        }
-                    )
-                )
+            try await api.list(
+                "repository",
+                ["namespace": organization],
+                as: Page.self,
+                json: json,
+                ["REPOSITORY", "TAGS", "CACHED", "STATE", "LAST PULL"]
+            ) { repository in
+                [
+                    "\(repository.namespace)/\(repository.name)", "\(repository.tagCount)",
+                    Amount.bytes(repository.cachedBytes), repository.cacheState, repository.lastPulled ?? "-",
+                ]
             }
         }
     }

@@ -46,12 +46,12 @@ struct RobotCommand: AsyncParsableCommand {
         }
 
         func run() async throws {
-            try await api.run { client in
-                let list = try await client.all(APIClient.path("organization", organization, "robots"), as: Page.self)
-                guard !json else { return Console.write(try Command.json(list)) }
-                let rows = list.map { [$0.name, $0.enabled ? "" : "disabled", $0.lastAccessed ?? "-"] }
-                Console.write(TextTable.text(["ROBOT", "", "LAST USED"], rows))
-            }
+            try await api.list(
+                APIClient.path("organization", organization, "robots"),
+                as: Page.self,
+                json: json,
+                ["ROBOT", "", "LAST USED"]
+            ) { robot in [robot.name, robot.enabled ? "" : "disabled", robot.lastAccessed ?? "-"] }
         }
     }
 

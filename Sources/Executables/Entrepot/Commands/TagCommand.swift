@@ -46,19 +46,19 @@ struct TagCommand: AsyncParsableCommand {
             try container.encode(expiration, forKey: .expiration)
         }
 
-        static func print(_ list: [View], json: Bool) throws {
-            guard !json else { return Console.write(try Command.json(list)) }
-            Console.write(
-                TextTable.text(
-                    ["TAG", "DIGEST", "SIZE", "STATE", "LAST PULL", "EXPIRES"],
-                    list.map {
-                        [
-                            $0.name + ($0.pinned ? " (pinned)" : ""), String($0.manifestDigest.prefix(19)),
-                            Amount.bytes($0.size), $0.state, $0.lastPulled ?? "-", $0.expiration ?? "never",
-                        ]
-                    }
-                )
-            )
+        static func list(_ path: String, _ query: [String: String?] = [:], json: Bool, _ api: APIOptions) async throws {
+            try await api.list(
+                path,
+                query,
+                as: Page.self,
+                json: json,
+                ["TAG", "DIGEST", "SIZE", "STATE", "LAST PULL", "EXPIRES"]
+            ) { tag in
+                [
+                    tag.name + (tag.pinned ? " (pinned)" : ""), String(tag.manifestDigest.prefix(19)),
+                    Amount.bytes(tag.size), tag.state, tag.lastPulled ?? "-", tag.expiration ?? "never",
+                ]
+            }
         }
     }
 
@@ -96,11 +96,12 @@ struct TagCommand: AsyncParsableCommand {
         @OptionGroup var api: APIOptions
 
         func run() async throws {
-            try await api.run { client in
-                let path = APIClient.path("repository", repository, "tag")
-                let query = ["onlyActiveTags": all ? "false" : "true"]
-                try View.print(try await client.all(path, query, as: Page.self), json: json)
-            }
+            try await View.list(
+                APIClient.path("repository", repository, "tag"),
+                ["onlyActiveTags": all ? "false" : "true"],
+                json: json,
+                api
+            )
         }
     }
 
@@ -116,9 +117,7 @@ struct TagCommand: AsyncParsableCommand {
         @OptionGroup var api: APIOptions
 
         func run() async throws {
-            try await api.run { client in
-                try View.print(try await client.all(tag.path + "/history", as: Page.self), json: json)
-            }
+            try await View.list(tag.path + "/history", json: json, api)
         }
     }
 

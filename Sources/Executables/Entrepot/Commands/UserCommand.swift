@@ -38,13 +38,16 @@ struct UserCommand: AsyncParsableCommand {
         }
 
         func run() async throws {
-            try await api.run { client in
-                let list = try await client.all("superuser/users", as: Page.self)
-                guard !json else { return Console.write(try Command.json(list)) }
-                let rows = list.map {
-                    [$0.username, $0.superUser ? "superuser" : "", $0.enabled ? "" : "disabled", $0.lastLogin ?? "-"]
-                }
-                Console.write(TextTable.text(["ACCOUNT", "", "", "LAST LOGIN"], rows))
+            try await api.list(
+                "superuser/users",
+                as: Page.self,
+                json: json,
+                ["ACCOUNT", "", "", "LAST LOGIN"]
+            ) { user in
+                [
+                    user.username, user.superUser ? "superuser" : "", user.enabled ? "" : "disabled",
+                    user.lastLogin ?? "-",
+                ]
             }
         }
     }

@@ -31,6 +31,21 @@ struct APIOptions: ParsableArguments {
         }
     }
 
+    /// Prints all entries of a list: a JSON array, or a table with a row for each.
+    func list<List: PagedList>(
+        _ path: String,
+        _ query: [String: String?] = [:],
+        as type: List.Type,
+        json: Bool,
+        _ head: [String],
+        row: (List.Entry) -> [String]
+    ) async throws where List.Entry: Encodable {
+        try await run { client in
+            let entries = try await client.all(path, query, as: type)
+            Console.write(json ? try Command.json(entries) : TextTable.text(head, entries.map(row)))
+        }
+    }
+
     /// A transport that may go anywhere, through the environment's proxies; but nobody else's loopback is ours.
     static func transport(_ url: String, _ runtime: ServiceRuntime) -> HTTPTransport {
         let host = URL(string: url)?.host() ?? ""
