@@ -19,11 +19,13 @@ package struct PullStore: Sendable {
     /// Marks manifests as used: themselves, the indexes that list them, and the children that they list, as far as the
     /// same repository has them. A pull by tag renews that tag; one by digest the tags of the manifest and of the indexes
     /// that list it. What nothing else keeps alive is held by its pulls by digest.
-    package func touch(_ touches: [PullTouch], on client: PostgresClient) async throws {
+    /// - Parameter touches: with how long ago each was. What is written down together wasn't pulled at one time, and what
+    ///   was pulled least recently is pruned first.
+    package func touch(_ touches: [PullTouch: Duration], on client: PostgresClient) async throws {
         guard !touches.isEmpty else { return }
         try await client.withTransaction { transaction in
             try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.advisoryLock))")
-            try await hold(touches.filter { $0.tag == nil && $0.isRenewing }, on: transaction)
+            try await hold(touches.keys.filter { $0.tag == nil && $0.isRenewing }, on: transaction)
             try await touch(touches, on: transaction)
         }
     }
@@ -56,34 +58,40 @@ package struct PullStore: Sendable {
         )
     }
 
-    private func touch(_ touches: [PullTouch], on db: some Queryable) async throws {
+    private func touch(_ ages: [PullTouch: Duration], on db: some Queryable) async throws {
+        let touches = Array(ages.keys)
+        let milliseconds = touches.map { Int64((ages[$0] ?? .zero) / .milliseconds(1)) }
         try await db.query(
             """
             WITH pulled AS (
-                SELECT repository_id, manifest_id, nullif(tag, '') AS tag, is_renewing
+                SELECT repository_id, manifest_id, nullif(tag, '') AS tag, is_renewing,
+                    now() - age_ms * interval '1 millisecond' AS at
                 FROM unnest(
                     \(touches.map(\.repository.rawValue))::bigint[], \(touches.map(\.manifest.rawValue))::bigint[],
-                    \(touches.map { $0.tag?.rawValue ?? "" })::text[], \(touches.map(\.isRenewing))::boolean[]
-                ) AS p (repository_id, manifest_id, tag, is_renewing)
+                    \(touches.map { $0.tag?.rawValue ?? "" })::text[], \(touches.map(\.isRenewing))::boolean[],
+                    \(milliseconds)::bigint[]
+                ) AS p (repository_id, manifest_id, tag, is_renewing, age_ms)
             ), parents AS (
-                SELECT p.repository_id, c.parent_id AS manifest_id, p.tag, p.is_renewing
+                SELECT p.repository_id, c.parent_id AS manifest_id, p.tag, p.is_renewing, p.at
                 FROM pulled p
                 JOIN manifest m ON m.id = p.manifest_id
                 JOIN manifest_child c ON c.digest = m.digest
             ), children AS (
-                SELECT p.repository_id, m.id AS manifest_id
+                SELECT p.repository_id, m.id AS manifest_id, p.at
                 FROM pulled p
                 JOIN manifest_child c ON c.parent_id = p.manifest_id
                 JOIN manifest m ON m.digest = c.digest
             ), family AS (
-                SELECT repository_id, manifest_id FROM pulled
-                UNION SELECT repository_id, manifest_id FROM parents
-                UNION SELECT repository_id, manifest_id FROM children
+                SELECT repository_id, manifest_id, max(at) AS at FROM (
+                    SELECT repository_id, manifest_id, at FROM pulled
+                    UNION ALL SELECT repository_id, manifest_id, at FROM parents
+                    UNION ALL SELECT repository_id, manifest_id, at FROM children
+                ) member GROUP BY repository_id, manifest_id
             ), used AS (
-                UPDATE repository_manifest rm SET last_pulled_at = now() FROM family f
+                UPDATE repository_manifest rm SET last_pulled_at = greatest(rm.last_pulled_at, f.at) FROM family f
                 WHERE rm.repository_id = f.repository_id AND rm.manifest_id = f.manifest_id
             ), named AS (
-                SELECT t.id, bool_or(p.is_renewing) AS is_renewing
+                SELECT t.id, bool_or(p.is_renewing) AS is_renewing, max(p.at) AS at
                 FROM (SELECT * FROM pulled UNION ALL SELECT * FROM parents WHERE tag IS NULL) p
                 JOIN tag t ON t.repository_id = p.repository_id AND t.manifest_id = p.manifest_id
                     AND (p.tag IS NULL OR t.name = p.tag)
@@ -91,7 +99,7 @@ package struct PullStore: Sendable {
                 GROUP BY t.id
             )
             UPDATE tag t
-            SET last_pulled_at = now(),
+            SET last_pulled_at = greatest(t.last_pulled_at, n.at),
                 expires_at = CASE WHEN n.is_renewing
                     THEN now() + nullif(c.expiration_s, 0) * interval '1 second' ELSE t.expires_at END
             FROM named n, repository r LEFT JOIN proxy_cache_config c ON c.organization_id = r.organization_id

@@ -19,7 +19,9 @@ package final class PullRecorder: Service {
     private let client: PostgresClient
     private let logger: Logger
     private let store = PullStore()
-    private let pending = Mutex<Set<PullTouch>>([])
+    private let clock = ContinuousClock()
+    /// When each was last.
+    private let pending = Mutex<[PullTouch: ContinuousClock.Instant]>([:])
 
     package init(client: PostgresClient, logger: Logger) {
         self.client = client
@@ -27,9 +29,10 @@ package final class PullRecorder: Service {
     }
 
     package func record(_ touch: PullTouch) {
+        let now = clock.now
         pending.withLock { pending in
             // A database that is away for long must not cost memory without end; pulls repeat themselves.
-            if pending.count < Self.maximumPending { pending.insert(touch) }
+            if pending.count < Self.maximumPending { pending[touch] = now }
         }
     }
 
@@ -47,18 +50,22 @@ package final class PullRecorder: Service {
     package func flush() async {
         while true {
             let batch = pending.withLock { pending in
-                let batch = Array(pending.prefix(Self.maximumBatch))
-                pending.subtract(batch)
+                let batch = pending.prefix(Self.maximumBatch).reduce(into: [:]) { $0[$1.key] = $1.value }
+                for touch in batch.keys { pending[touch] = nil }
                 return batch
             }
             guard !batch.isEmpty else { return }
             do {
-                try await store.touch(batch, on: client)
-            } catch is CancellationError {
-                return pending.withLock { $0.formUnion(batch) }
+                let now = clock.now
+                try await store.touch(batch.mapValues { now - $0 }, on: client)
             } catch {
-                logger.warning("pulls not recorded yet", metadata: ["count": "\(batch.count)", "error": "\(error)"])
-                return pending.withLock { $0.formUnion(batch) }
+                if !(error is CancellationError) {
+                    logger.warning(
+                        "pulls not recorded yet",
+                        metadata: ["count": "\(batch.count)", "error": "\(error)"]
+                    )
+                }
+                return pending.withLock { $0.merge(batch) { later, _ in later } }
             }
         }
     }

@@ -124,7 +124,7 @@ struct SequenceTests {
                 tag: nil,
                 isRenewing: true
             )
-            try await PullStore().touch([touch], on: bench.client)
+            try await PullStore().touch([touch: .zero], on: bench.client)
             // Grace is zero here: what was just pulled may be taken all the same.
             try await bench.client.query("UPDATE repository_manifest SET last_pulled_at = NULL")
         case 10:
