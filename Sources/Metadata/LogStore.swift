@@ -31,47 +31,52 @@ package struct LogStore: Sendable {
 
     package init() {}
 
-    /// Writes the entries in one statement.
+    /// Writes the entries in one statement: all of them, or none.
     package func append(_ entries: [LogEntry], on db: some Queryable) async throws {
         guard !entries.isEmpty else { return }
-        func texts(_ value: (LogEntry) -> String?) -> [String] { entries.map { value($0) ?? "" } }
-        let tags = texts { entry in
-            if case .tag(let tag)? = entry.pull?.reference { tag.rawValue } else { nil }
+        var rows = CopyRows()
+        for entry in entries { try Self.add(entry, to: &rows) }
+        try await db.copy(
+            rows,
+            into: """
+                log_entry (kind, organization_id, organization, repository, account, is_robot, address, user_agent,
+                    metadata, tag, digest, media_type, is_head, outcome, status, upstream, bytes, duration_us)
+                """
+        )
+    }
+
+    private static func add(_ entry: LogEntry, to rows: inout CopyRows) throws {
+        rows.add(entry.kind.rawValue)
+        rows.add(entry.organization?.rawValue)
+        rows.add(entry.organizationName)
+        rows.add(entry.repository)
+        rows.add(entry.account)
+        rows.add(entry.account == nil ? nil : entry.isRobot)
+        rows.add(entry.address)
+        rows.add(entry.userAgent.map { String($0.prefix(maximumUserAgent)) })
+        rows.add(
+            entry.metadata.isEmpty ? nil : String(decoding: try JSONEncoder().encode(entry.metadata), as: UTF8.self)
+        )
+        let pull = entry.pull
+        switch pull?.reference {
+        case .tag(let tag)?:
+            rows.add(tag.rawValue)
+            rows.add(pull?.digest?.rawValue)
+        case .digest(let digest)?:
+            rows.add(String?.none)
+            rows.add(digest.rawValue)
+        case nil:
+            rows.add(String?.none)
+            rows.add(String?.none)
         }
-        let digests = texts { entry in
-            if case .digest(let digest)? = entry.pull?.reference {
-                digest.rawValue
-            } else {
-                entry.pull?.digest?.rawValue
-            }
-        }
-        let metadata = try entries.map { entry in
-            try entry.metadata.isEmpty ? "" : String(decoding: JSONEncoder().encode(entry.metadata), as: UTF8.self)
-        }
-        let insert: Query = """
-            INSERT INTO log_entry (kind, organization_id, organization, repository, account, is_robot, address, user_agent,
-                tag, digest, media_type, is_head, outcome, status, upstream, bytes, duration_us, metadata)
-            SELECT kind, nullif(organization_id, 0), nullif(organization, ''), nullif(repository, ''),
-                nullif(account, ''), CASE WHEN account <> '' THEN is_robot END, nullif(address, ''),
-                nullif(user_agent, ''), nullif(tag, ''), nullif(digest, ''), nullif(media_type, ''),
-                CASE WHEN is_pull THEN is_head END, nullif(outcome, ''), nullif(status, 0)::smallint,
-                nullif(upstream, ''), CASE WHEN is_pull THEN bytes END, CASE WHEN is_pull THEN duration END,
-                nullif(metadata, '')::jsonb
-            FROM unnest(
-                \(entries.map(\.kind.rawValue))::text[], \(entries.map { $0.organization?.rawValue ?? 0 })::bigint[],
-                \(texts(\.organizationName))::text[], \(texts(\.repository))::text[], \(texts(\.account))::text[],
-                \(entries.map(\.isRobot))::boolean[], \(texts(\.address))::text[],
-                \(texts { $0.userAgent.map { String($0.prefix(Self.maximumUserAgent)) } })::text[],
-                \(tags)::text[], \(digests)::text[], \(texts { $0.pull?.mediaType?.rawValue })::text[],
-                \(entries.map { $0.pull != nil })::boolean[], \(entries.map { $0.pull?.isHead ?? false })::boolean[],
-                \(texts { $0.pull?.outcome.rawValue })::text[], \(entries.map { Int64($0.pull?.status ?? 0) })::bigint[],
-                \(texts { $0.pull?.upstream })::text[], \(entries.map { $0.pull?.bytes ?? 0 })::bigint[],
-                \(entries.map { Int64(($0.pull?.duration ?? .zero) / .microseconds(1)) })::bigint[],
-                \(metadata)::text[]
-            ) AS e (kind, organization_id, organization, repository, account, is_robot, address, user_agent, tag, digest,
-                media_type, is_pull, is_head, outcome, status, upstream, bytes, duration, metadata)
-            """
-        try await db.query(insert.prepared)
+        rows.add(pull?.mediaType?.rawValue)
+        rows.add(pull?.isHead)
+        rows.add(pull?.outcome.rawValue)
+        rows.add(pull.flatMap { $0.status == 0 ? nil : $0.status })
+        rows.add(pull?.upstream)
+        rows.add(pull?.bytes)
+        rows.add(pull.map { Int64($0.duration / .microseconds(1)) })
+        rows.endRow()
     }
 
     /// Writes an entry for each of these lifetimes of tags, whose rows have to be there.

@@ -46,11 +46,6 @@ package enum MirrorRules {
 }
 
 extension RepositoryName {
-    /// The name without its first components; nil when nothing is left.
-    package func dropping(_ count: Int) -> RepositoryName? {
-        RepositoryName(rawValue: components.dropFirst(count).joined(separator: "/"))
-    }
-
     fileprivate func isBelow(_ namespace: RepositoryName) -> Bool {
         components.count > namespace.components.count && components.starts(with: namespace.components)
     }

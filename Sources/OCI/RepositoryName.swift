@@ -31,11 +31,26 @@ package struct RepositoryName: ValidatedString {
         rawValue = string
     }
 
+    /// The name without its first components; nil when nothing is left.
+    package func dropping(_ count: Int) -> RepositoryName? {
+        var rest = rawValue[...]
+        for _ in 0..<count {
+            guard let slash = rest.utf8.firstIndex(of: UInt8(ascii: "/")) else { return nil }
+            rest = rest[rest.utf8.index(after: slash)...]
+        }
+        return RepositoryName(unchecked: String(rest))
+    }
+
     /// Joins names or components by slashes, for instance an organization and a path below it.
     ///
     /// - Throws: ``OCIError`` with code `invalidRepositoryName`, also when `parts` is empty.
     package init(joining parts: [String]) throws(OCIError) {
         try self.init(parts.joined(separator: "/"))
+    }
+
+    /// What is made of components of a name needs no second look.
+    private init(unchecked rawValue: String) {
+        self.rawValue = rawValue
     }
 
     private static func isComponent(_ bytes: Substring.UTF8View) -> Bool {

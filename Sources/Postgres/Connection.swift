@@ -84,6 +84,12 @@ package actor Connection: Queryable {
         }
     }
 
+    package func copy(_ rows: CopyRows, into target: String) async throws {
+        try await cancellable { connection, timeout, cancel throws(PostgresError) in
+            try connection.copy(rows, into: target, timeout: timeout, cancel: cancel)
+        }
+    }
+
     private func cancellable<Result>(
         _ body: (PQConnection, Duration, () -> Void) throws(PostgresError) -> Result
     ) async throws -> Result {

@@ -59,6 +59,10 @@ package final class PostgresClient: Queryable, Service {
         try await withConnection { try await $0.query(query) }
     }
 
+    package func copy(_ rows: CopyRows, into target: String) async throws {
+        try await withConnection { try await $0.copy(rows, into: target) }
+    }
+
     /// Gives `body` a connection for itself.
     /// Throws ``PostgresError`` `connect`, `acquireTimeout` or `poolClosed`, or what `body` throws.
     package func withConnection<Result>(

@@ -7,6 +7,10 @@ package protocol Queryable: Sendable {
     /// Throws ``PostgresError``, or `CancellationError` when the task was cancelled (the statement, too).
     @discardableResult
     func query(_ query: Query) async throws -> Rows
+
+    /// Adds rows to `target`, which is written `table (column, …)` in the source, in one statement.
+    /// Throws as ``query(_:)`` does; then none of them is added.
+    func copy(_ rows: CopyRows, into target: String) async throws
 }
 
 extension Queryable {

@@ -27,8 +27,8 @@ package final class PullLog: Service {
     }
 
     private static let maximumBatch = 1_000
-    /// Batches that are being written at once: while one waits for the device, the next one is on its way.
-    private static let writers = 2
+    /// How long entries gather that nobody waits for: a batch of many costs little more than one of a few.
+    private static let gathering: Duration = .milliseconds(50)
     /// A database that is away for long must not cost memory without end.
     private static let maximumPending = 100_000
     private static let partitionInterval: Duration = .seconds(3_600)
@@ -76,7 +76,7 @@ package final class PullLog: Service {
     package func run() async throws {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.keepPartitions() }
-            for _ in 0..<Self.writers { group.addTask { await self.write() } }
+            group.addTask { await self.write() }
             await group.waitForAll()
         }
         // Shielded from the cancellation: what was served last is written, too.
@@ -86,6 +86,9 @@ package final class PullLog: Service {
     private func write() async {
         while !Task.isCancelled {
             await wakeUp.wait(atMost: .seconds(1))
+            if !configuration.isStrict {
+                do { try await Task.sleep(for: Self.gathering) } catch { return }
+            }
             await flush()
         }
     }

@@ -83,6 +83,18 @@ final class PQConnection {
         _ = try finish(until: clock.now + timeout, cancel: cancel)
     }
 
+    /// Adds rows by `COPY`.
+    func copy(
+        _ rows: CopyRows,
+        into target: String,
+        timeout: Duration,
+        cancel: () -> Void
+    ) throws(PostgresError) {
+        try rows.check()
+        guard PQsendQuery(handle, "COPY \(target) FROM STDIN") == 1 else { throw lost() }
+        _ = try finish(until: clock.now + timeout, copying: rows.bytes, cancel: cancel)
+    }
+
     /// Notifications that have arrived, waiting for the first one as long as `deadline` and the wake descriptor allow.
     func notifications(until deadline: ContinuousClock.Instant, wake: Int32) throws(PostgresError) -> [(String, String)]
     {
@@ -123,7 +135,12 @@ final class PQConnection {
     }
 
     /// Sends what is left to send, then reads results until there are no more. The last one counts, unless one failed.
-    private func finish(until deadline: ContinuousClock.Instant, cancel: () -> Void) throws(PostgresError) -> Rows {
+    /// - Parameter copied: what the server gets when it asks for the rows of a `COPY`
+    private func finish(
+        until deadline: ContinuousClock.Instant,
+        copying copied: [UInt8] = [],
+        cancel: () -> Void
+    ) throws(PostgresError) -> Rows {
         var deadline = deadline
         var isOverdue = false
         var rows = Rows.empty
@@ -146,6 +163,8 @@ final class PQConnection {
             switch PQresultStatus(result) {
             case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
                 rows = Rows(result)
+            case PGRES_COPY_IN:
+                try send(copied, isWanted: !isOverdue)
             default:
                 if failure == nil { failure = PostgresError(result: result) }
             }
@@ -153,6 +172,17 @@ final class PQConnection {
         if isOverdue { throw PostgresError(.timeout, "a statement took longer than it may") }
         if let failure { throw failure }
         return rows
+    }
+
+    private func send(_ copied: [UInt8], isWanted: Bool) throws(PostgresError) {
+        // libpq keeps what the server doesn't take yet; a COPY that is too late is ended, or it would ask for ever.
+        let isSent =
+            isWanted
+            ? copied.withUnsafeBytes { bytes in
+                PQputCopyData(handle, bytes.assumingMemoryBound(to: CChar.self).baseAddress, Int32(bytes.count)) == 1
+            } && PQputCopyEnd(handle, nil) == 1
+            : PQputCopyEnd(handle, "too late") == 1
+        guard isSent else { throw lost() }
     }
 
     /// True when `PQgetResult` won't block; false when the deadline has passed.

@@ -188,7 +188,7 @@ package struct FrontendService: Service {
         )
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
-        return channel.server(
+        return OnEventLoop(base: channel).server(
             configuration: ServerConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 serverName: nil,

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import HTTPTypes
+import Metadata
 import Models
 import OCI
 import PullThrough
 
 /// `GET` and `HEAD` of manifests (distribution-spec end-3).
 struct ManifestEndpoint: Sendable {
+    struct Answer {
+        let reply: Reply
+        let outcome: PullOutcome
+        let manifest: ManifestRecord
+    }
+
     let pull: ManifestPull
     let gate: ScanGate
 
@@ -14,7 +21,7 @@ struct ManifestEndpoint: Sendable {
         _ reference: Reference,
         in place: RequestedRepository,
         headers: HTTPFields
-    ) async throws -> (Reply, PullOutcome) {
+    ) async throws -> Answer {
         let pulled: PulledManifest?
         do {
             pulled = try await pull.pull(reference, repository: place.repository, organization: place.organization)
@@ -46,7 +53,7 @@ struct ManifestEndpoint: Sendable {
             reply.contentLength = nil
             reply.headers[.contentType] = nil
         }
-        return (reply, PullOutcome(pulled.outcome))
+        return Answer(reply: reply, outcome: PullOutcome(pulled.outcome), manifest: manifest)
     }
 }
 

@@ -149,17 +149,17 @@ struct RegistryResponder: Sendable {
             duration: .zero
         )
         do {
-            let (reply, outcome) = try await manifests.answer(reference, in: place, headers: request.headers)
-            facts.digest = reply.headers[.dockerContentDigest].flatMap(Digest.init(rawValue:))
-            facts.mediaType = reply.headers[.contentType].flatMap(MediaType.init(rawValue:))
-            facts.outcome = outcome
-            facts.status = reply.status
-            facts.bytes = isHead ? 0 : reply.contentLength ?? 0
+            let answer = try await manifests.answer(reference, in: place, headers: request.headers)
+            facts.digest = answer.manifest.digest
+            facts.mediaType = answer.manifest.mediaType
+            facts.outcome = answer.outcome
+            facts.status = answer.reply.status
+            facts.bytes = isHead ? 0 : answer.reply.contentLength ?? 0
             facts.duration = ContinuousClock.now - start
             entry.pull = facts
             try await log.append(entry)
-            traffic.manifest(outcome, bytes: facts.bytes, of: place.organization.id)
-            return (reply, outcome)
+            traffic.manifest(answer.outcome, bytes: facts.bytes, of: place.organization.id)
+            return (answer.reply, answer.outcome)
         } catch let error as RegistryError {
             facts.status = error.status
             facts.duration = ContinuousClock.now - start

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entrepot beside what else does its work, on one machine, with one upstream, in turns. Prints a Markdown table.
+
+Load, servers and database share the machine's cores, so rates are low; what counts are ratios within a row.
+"""
+
+import argparse
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+
+from machine import Entrepot, Nginx, Registry, download, get, load
+
+BLOB = 512 * 2**20
+STREAMS = 8
+
+
+class Bench:
+    def __init__(self, programs, work, rounds):
+        self.programs = programs
+        self.work = work
+        self.rounds = rounds
+        self.rows = []
+        self.started = []
+        self.count = 0
+
+    def folder(self, name):
+        self.count += 1
+        return self.work / f"{name}-{self.count}"
+
+    def start(self, make, *words, **named):
+        server = make(*words, **named)
+        self.started.append(server)
+        return server
+
+    def entrepot(self, **named):
+        return self.start(Entrepot, self.programs, self.folder("entrepot"), self.upstream.address, **named)
+
+    def cache(self):
+        return self.start(Registry, self.folder("cache"), self.upstream.address)
+
+    def stop(self, *servers):
+        for server in servers or self.started[::-1]:
+            server.stop()
+            self.started.remove(server)
+
+    def row(self, work, unit, **values):
+        self.rows.append((work, unit, values))
+        print(f"# {work} ({unit}): " + ", ".join(f"{name} {value}" for name, value in values.items()), flush=True)
+
+    def table(self):
+        names = ["entrepot", "docker-registry", "nginx", "direct"]
+        lines = ["| work | " + " | ".join(names) + " |", "| --- " * (len(names) + 1) + "|"]
+        for work, unit, values in self.rows:
+            lines.append(f"| {work}, {unit} | " + " | ".join(str(values.get(name, "–")) for name in names) + " |")
+        return "\n".join(lines)
+
+    # Rows
+
+    def prepare(self):
+        self.upstream = self.start(Registry, self.folder("upstream"))
+        self.small, _ = self.upstream.push_image("app", [os.urandom(1_000_000)])
+        content = os.urandom(BLOB)
+        _, (self.warm,) = self.upstream.push_image("warm", [content])
+        (self.work / "nginx").mkdir()
+        (self.work / "nginx" / "blob").write_bytes(content)
+
+    def warm_blob(self):
+        """CPU of the servers for each GB that 8 clients take of a blob that is there."""
+        peers = {"entrepot": self.entrepot(), "docker-registry": self.cache()}
+        locations = f"location / {{ root {self.work}/nginx; }}"
+        peers["nginx"] = self.start(Nginx, self.folder("nginx"), locations)
+        urls = {"entrepot": f"http://{peers['entrepot'].address}/v2/hub/warm/blobs/{self.warm}",
+                "docker-registry": f"http://{peers['docker-registry'].address}/v2/warm/blobs/{self.warm}",
+                "nginx": f"http://{peers['nginx'].address}/blob"}
+        get(f"http://{peers['entrepot'].address}/v2/hub/warm/manifests/1")
+        get(f"http://{peers['docker-registry'].address}/v2/warm/manifests/1")
+        for url in urls.values():
+            get(url)
+        spent = {name: [] for name in peers}
+        for _ in range(self.rounds):
+            for name, server in peers.items():
+                only = "registry-frontend" if name == "entrepot" else None
+                before = server.cpu(only)
+                download([urls[name]] * STREAMS)
+                spent[name].append((server.cpu(only) - before) / (STREAMS * BLOB / 1e9))
+        self.row(f"warm 512 MiB blob, {STREAMS} streams: server CPU", "s per GB",
+                 **{name: f"{statistics.median(values):.3f}" for name, values in spent.items()})
+        ratios = [ours / theirs for ours, theirs in zip(spent["entrepot"], spent["nginx"])]
+        self.row("the same, as a ratio to nginx", "median", entrepot=f"{statistics.median(ratios):.2f}", nginx="1")
+        for streams in (8, 64):
+            before = peers["entrepot"].resident("registry-frontend"), peers["docker-registry"].resident("docker-registry")
+            download([urls["entrepot"]] * streams)
+            download([urls["docker-registry"]] * streams)
+            after = peers["entrepot"].resident("registry-frontend"), peers["docker-registry"].resident("docker-registry")
+            self.row(f"resident after {streams} warm streams", "MiB, largest process",
+                     **{"entrepot": f"{max(before[0], after[0]):.0f}", "docker-registry": f"{max(before[1], after[1]):.0f}"})
+        self.stop(*peers.values())
+
+    def warm_manifest(self):
+        """Requests per second for one manifest, 64 connections."""
+        cache = self.cache()
+        get(f"http://{cache.address}/v2/app/manifests/1")
+        theirs = load(f"http://{cache.address}/v2/app/manifests/{self.small}", 8)
+        theirs_by_tag = load(f"http://{cache.address}/v2/app/manifests/1", 8)
+        self.stop(cache)
+        for strict in (True, False):
+            entrepot = self.entrepot(strict=strict)
+            url = f"http://{entrepot.address}/v2/hub/app/manifests"
+            get(f"{url}/1")
+            load(f"{url}/{self.small}", 3)
+            rounds = [load(f"{url}/{self.small}", 10) for _ in range(self.rounds)]
+            ours = [statistics.median(values) for values in zip(*rounds)]
+            name = "strict" if strict else "relaxed"
+            show = "{0[0]:.0f}/s, p99 {0[2]:.0f} ms"
+            self.row(f"warm manifest by digest, 64 connections, {name} log", "rate",
+                     **{"entrepot": show.format(ours), "docker-registry": show.format(theirs)})
+            if strict:
+                by_tag = load(f"{url}/1", 10)
+                self.row("warm manifest by tag, checked upstream, 64 connections", "rate",
+                         **{"entrepot": show.format(by_tag), "docker-registry": show.format(theirs_by_tag)})
+            self.stop(entrepot)
+
+    def cold_blob(self):
+        """One client takes a blob that isn't there yet."""
+        times = {"entrepot": [], "docker-registry": [], "nginx": [], "direct": []}
+        asked = {}
+        cached = self.start(
+            Nginx, self.folder("nginx"),
+            f"location / {{ proxy_pass http://{self.upstream.address}; proxy_cache c; proxy_cache_lock on; "
+            "proxy_cache_valid 200 1h; proxy_http_version 1.1; proxy_set_header Connection ''; }",
+            f"proxy_cache_path {self.work}/nginx-cache keys_zone=c:10m max_size=20g;")
+        entrepot, cache = self.entrepot(), self.cache()
+        for number in range(self.rounds):
+            name = f"cold{number}"
+            _, (blob,) = self.upstream.push_image(name, [os.urandom(BLOB)])
+            get(f"http://{entrepot.address}/v2/hub/{name}/manifests/1")
+            get(f"http://{cache.address}/v2/{name}/manifests/1")
+            order = [("direct", f"http://{self.upstream.address}/v2/{name}/blobs/{blob}"),
+                     ("entrepot", f"http://{entrepot.address}/v2/hub/{name}/blobs/{blob}"),
+                     ("nginx", f"http://{cached.address}/v2/{name}/blobs/{blob}"),
+                     ("docker-registry", f"http://{cache.address}/v2/{name}/blobs/{blob}")]
+            for peer, url in order:
+                before = self.upstream.asked(blob)
+                times[peer].append(download([url])[0][1])
+                after = self.upstream.asked(blob)
+                asked[peer] = f"{after[0] - before[0]} GET, {after[1] - before[1]} HEAD"
+        self.row("one cold 512 MiB blob", "s", **{name: f"{statistics.median(v):.2f}" for name, v in times.items()})
+        self.row("the same, as a ratio to a direct download to nowhere", "median",
+                 **{name: f"{statistics.median([a / b for a, b in zip(v, times['direct'])]):.1f}"
+                    for name, v in times.items()})
+        self.row("the same: what upstream is asked", "requests", **asked)
+        self.stop(cached, entrepot, cache)
+
+    def crowd(self):
+        """32 clients over 2 frontends take one cold blob at once."""
+        entrepot, cache = self.entrepot(frontends=2), self.cache()
+        _, (blob,) = self.upstream.push_image("crowd", [os.urandom(BLOB)])
+        for address in entrepot.addresses:
+            get(f"http://{address}/v2/hub/crowd/manifests/1")
+        get(f"http://{cache.address}/v2/crowd/manifests/1")
+        ours = [f"http://{entrepot.addresses[n % 2]}/v2/hub/crowd/blobs/{blob}" for n in range(32)]
+        # Slow enough for all to be there while it arrives.
+        first = [time for time, _ in download(ours, limit="20M")]
+        asked_by_us, _ = self.upstream.asked(blob)
+        theirs = [time for time, _ in download([f"http://{cache.address}/v2/crowd/blobs/{blob}"] * 32, limit="20M")]
+        asked, _ = self.upstream.asked(blob)
+        self.row("32 clients, one cold 512 MiB blob", "GETs upstream",
+                 **{"entrepot": asked_by_us, "docker-registry": asked - asked_by_us})
+        self.row("the same: first byte, median and last client", "ms",
+                 **{name: f"{1e3 * statistics.median(v):.0f}, {1e3 * max(v):.0f}"
+                    for name, v in (("entrepot", first), ("docker-registry", theirs))})
+        self.row("the same: resident", "MiB, largest frontend, fetcher",
+                 entrepot=f"{entrepot.resident('registry-frontend'):.0f}, {entrepot.resident('upstream-fetcher'):.0f}")
+        self.stop(entrepot, cache)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--programs", type=pathlib.Path, required=True, help="folder of the release programs")
+    parser.add_argument("--rounds", type=int, default=3)
+    rows = ["warm_blob", "warm_manifest", "cold_blob", "crowd"]
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(rows)}; all if none is named")
+    options = parser.parse_args()
+    if unknown := set(options.rows) - set(rows):
+        parser.error(f"no such row: {', '.join(sorted(unknown))}")
+    work = pathlib.Path(tempfile.mkdtemp(prefix="entrepot-bench-"))
+    work.chmod(0o755)
+    bench = Bench(options.programs.resolve(), work, options.rounds)
+    try:
+        bench.prepare()
+        for row in options.rows or rows:
+            getattr(bench, row)()
+    finally:
+        bench.stop()
+        shutil.rmtree(work, ignore_errors=True)
+    print(f"\n{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores of {platform.machine()}, median of {options.rounds}\n")
+    print(bench.table())
+
+
+main()
