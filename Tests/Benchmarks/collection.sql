@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- A cache of a million blobs: 50 organizations, of which one has most; 10,000 repositories; 120,000 manifests. Images have a
--- configuration, three layers that they share with others and five of their own; every thirtieth manifest is an index of two.
+-- configuration, three layers that they share with others and seven of their own; every thirtieth manifest is an index of two.
 -- 5,000 lifetimes are over, 20,000 more are in the time machine.
 SET session_replication_role = replica;
 SET synchronous_commit = off;
@@ -30,9 +30,10 @@ SELECT n AS manifest_id, p AS position,
         WHEN p <= 3 THEN pg_temp.digest('base', (n / 4 * 3 + p) % 300000)
         ELSE pg_temp.digest('layer', n * 8 + p) END AS digest,
     CASE WHEN p = 0 THEN 5000 ELSE 1000000 + n * 7919 % 30000000 END AS size_bytes
-FROM generate_series(1, 120000) n, generate_series(0, 9) p WHERE n % 30 <> 0;
+FROM generate_series(1, 120000) n, generate_series(0, 10) p WHERE n % 30 <> 0;
+-- Most of their files don't exist: those that are placed later than now are nothing to the sweep.
 INSERT INTO blob (digest, generation, size_bytes, declared_bytes, placed_at)
-SELECT digest, gen_random_uuid(), min(size_bytes), min(size_bytes), now() - interval '20 days' FROM named GROUP BY digest;
+SELECT digest, gen_random_uuid(), min(size_bytes), min(size_bytes), now() + interval '1 year' FROM named GROUP BY digest;
 INSERT INTO manifest_blob (manifest_id, position, role, digest, size_bytes, media_type)
 SELECT n.manifest_id, n.position, (CASE n.position WHEN 0 THEN 'config' ELSE 'layer' END)::blob_role, n.digest,
     b.size_bytes, 'application/vnd.oci.image.layer.v1.tar+gzip'
@@ -72,7 +73,7 @@ UPDATE organization_usage u SET used_bytes = s.used, reclaimable_bytes = s.recla
 ) s WHERE u.organization_id = s.organization_id;
 SET session_replication_role = origin;
 DO $$ DECLARE wrong record; BEGIN
-    SELECT * INTO wrong FROM check_usage(2, false);
+    SELECT * INTO wrong FROM usage_drift(2);
     IF (wrong.memberships, wrong.contents, wrong.sums) <> (0, 0, 0) THEN RAISE '%', wrong; END IF;
 END $$;
 VACUUM ANALYZE;

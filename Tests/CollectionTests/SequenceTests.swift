@@ -202,7 +202,9 @@ struct SequenceTests {
         try await bench.client.query("UPDATE tag SET expires_at = now() WHERE lifetime_end_at IS NULL")
         try await bench.client.query("UPDATE repository_manifest SET held_until = now() WHERE held_until IS NOT NULL")
         while try await LifetimeStore().expire(limit: 100, on: bench.client) > 0 {}
-        try await bench.collector(Bench.atOnce).collect()
+        var limits = Bench.atOnce
+        limits.batch = 100
+        try await bench.collector(limits).collect()
         try await OrphanSweep(client: bench.client, storage: bench.storage, grace: .zero, logger: Bench.quiet).sweep(
             cast.parts
         )

@@ -153,7 +153,9 @@ import Testing
                 try await eventually("the oldest is pruned") { try await liveTags(deployment) == ["v2", "v3"] }
                 // A pull that is being written down would renew it.
                 try await eventually("the pulls are written down") {
-                    try await deployment.client.query("SELECT 1 FROM tag WHERE last_pulled_at IS NULL").isEmpty
+                    try await deployment.client.query(
+                        "SELECT 1 FROM tag WHERE last_pulled_at IS NULL AND lifetime_end_at IS NULL"
+                    ).isEmpty
                 }
                 try await deployment.client.query("UPDATE tag SET expires_at = now() WHERE name = 'v2'")
                 try await eventually("v2 expires") { try await liveTags(deployment) == ["v3"] }
