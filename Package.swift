@@ -87,6 +87,7 @@ let package = Package(
         .executable(name: "quota-pruner", targets: ["QuotaPruner"]),
         .executable(name: "garbage-collector", targets: ["GarbageCollector"]),
         .executable(name: "entrepot", targets: ["Entrepot"]),
+        .executable(name: "scan-double", targets: ["ScanDoubleProgram"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -135,6 +136,7 @@ let package = Package(
                 serviceLifecycle,
             ]
         ),
+        library("Notices", ["HTTPTransport", "Jobs", "Models", crypto, httpTypes, logging]),
         library("ServiceRuntime", ["Metadata", "Postgres", hummingbird, logging, serviceLifecycle, unixSignals, yams]),
 
         // Services: never import each other.
@@ -167,15 +169,15 @@ let package = Package(
             "Scanning",
             path: "Sources/Services/Scanning",
             [
-                "Accounts", "Clair", "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough",
-                httpTypes, logging, serviceLifecycle,
+                "Accounts", "Clair", "HTTPTransport", "Jobs", "Metadata", "Models", "Notices", "OCI", "Postgres",
+                "PullThrough", logging, serviceLifecycle,
             ]
         ),
         library(
             "Pruning",
             path: "Sources/Services/Pruning",
             [
-                "HTTPTransport", "Jobs", "Metadata", "Models", "Postgres", "PullThrough", crypto, httpTypes, logging,
+                "HTTPTransport", "Jobs", "Metadata", "Models", "Notices", "Postgres", "PullThrough", logging,
                 serviceLifecycle,
             ]
         ),
@@ -203,11 +205,14 @@ let package = Package(
             "UpstreamFetcher",
             ["Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream"]
         ),
-        executable("QuotaPruner", ["HTTPTransport", "Postgres", "Pruning", "PullThrough", "ServiceRuntime"]),
+        executable(
+            "QuotaPruner",
+            ["HTTPTransport", "Notices", "Postgres", "Pruning", "PullThrough", "ServiceRuntime"]
+        ),
         executable("GarbageCollector", ["Blobs", "Collection", "Metadata", "Models", "Postgres", "ServiceRuntime"]),
         executable(
             "ScanDispatcher",
-            ["Clair", "HTTPTransport", "Models", "Postgres", "PullThrough", "Scanning", "ServiceRuntime"]
+            ["Clair", "HTTPTransport", "Models", "Notices", "Postgres", "PullThrough", "Scanning", "ServiceRuntime"]
         ),
         executable(
             "Entrepot",
@@ -229,6 +234,13 @@ let package = Package(
             exclude: ["Clair/digest.schema.json", "Clair/layer.schema.json", "Clair/manifest.schema.json"],
             swiftSettings: settings
         ),
+        // A demonstration's stand-in for Clair.
+        .executableTarget(
+            name: "ScanDoubleProgram",
+            dependencies: ["TestSupport", argumentParser],
+            path: "Tests/ScanDouble",
+            swiftSettings: settings
+        ),
         tests("ModuleGraphTests", []),
         tests("ModelsTests", ["Models", "OCI"]),
         tests("OCITests", ["OCI", crypto, httpTypes]),
@@ -246,7 +258,7 @@ let package = Package(
         ),
         tests("PullThroughTests", ["Blobs", "Models", "OCI", "PullThrough"]),
         tests("FetcherTests", ["Blobs", "Fetcher", "HTTPTransport", "Models", "OCI", "Upstream", httpTypes, logging]),
-        tests("PruningTests", ["HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Pruning", logging]),
+        tests("NoticesTests", ["HTTPTransport", "Jobs", "Models", "Notices", "Postgres", logging]),
         tests("CollectionTests", ["Blobs", "Collection", "Metadata", "Models", "OCI", "Postgres", logging]),
         tests("ManagementTests", ["Management", "Models"]),
         tests("FrontendTests", ["Frontend", "HTTPTransport", "Models", "OCI", httpTypes]),
@@ -256,7 +268,9 @@ let package = Package(
         tests("SupervisionTests", ["Supervision", logging]),
         tests(
             "EndToEndTests",
-            ["HTTPTransport", "Metadata", "Models", "OCI", "Postgres", "Pruning", httpTypes] + executables
+            ["HTTPTransport", "Metadata", "Models", "Notices", "OCI", "Postgres", httpTypes] + executables + [
+                "ScanDoubleProgram"
+            ]
         ),
     ]
 )

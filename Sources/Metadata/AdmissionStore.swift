@@ -41,6 +41,7 @@ package struct AdmissionStore: Sendable {
 
     /// Candidates that are looked at together.
     private static let batch = 100
+    private static let firstCandidates = 200
     /// A pull waits: what takes more than so many is left to the pruner.
     private static let maximumCandidates = 5_000
     private static let patience: Duration = .milliseconds(1_500)
@@ -92,37 +93,31 @@ package struct AdmissionStore: Sendable {
     ) async throws -> Admission {
         let clock = ContinuousClock()
         let deadline = clock.now + Self.patience
-        let candidates = try await pruning.candidates(
-            of: organization,
-            sparing: sparing,
-            limit: isHurried ? Self.maximumCandidates : Int(Int32.max),
-            on: transaction
-        )
         var graph = PruneGraph()
         var names: [String: Int] = [:]
         var known = 0
-        while known < candidates.count {
-            let next = min(candidates.count, known + Self.batch)
-            try await pruning.load(
-                Array(candidates[known..<next]),
+        var limit = Self.firstCandidates
+        var admission = Admission.cannotFit
+        while true {
+            let candidates = try await pruning.candidates(
                 of: organization,
-                into: &graph,
-                names: &names,
+                sparing: sparing,
+                limit: limit,
                 on: transaction
             )
-            known = next
-            let admission = AdmissionRules.byPruning(
-                deficit: deficit,
-                candidates: Array(candidates[..<known]),
-                graph: graph
-            )
-            if case .prune = admission { return admission }
-            if known == candidates.count {
-                return isHurried && known == Self.maximumCandidates ? .later : admission
+            while known < candidates.count {
+                if isHurried, known > 0, clock.now > deadline { return .later }
+                known = min(candidates.count, known + Self.batch)
+                let first = Array(candidates[..<known])
+                try await pruning.load(first, of: organization, into: &graph, names: &names, on: transaction)
+                admission = AdmissionRules.byPruning(deficit: deficit, candidates: first, graph: graph)
+                if case .prune = admission { return admission }
             }
-            if isHurried, clock.now > deadline { return .later }
+            // Few are enough as a rule; more are asked for when there are more.
+            guard candidates.count == limit else { return admission }
+            guard !isHurried || limit < Self.maximumCandidates else { return .later }
+            limit = isHurried ? min(Self.maximumCandidates, limit * 10) : limit * 10
         }
-        return .cannotFit
     }
 
     /// Prunes an organization until its usage, oversized images left aside, is within its limit; no more than that.

@@ -28,7 +28,8 @@ extension CollectionStore {
                     ELSE coalesce(o.time_machine_s * interval '1 second', \(seconds: limits.timeMachine)) END)
             ), (
                 SELECT count(*) FROM repository_manifest rm
-                WHERE rm.released_at < now() - \(seconds: limits.grace)
+                WHERE (rm.repository_id, rm.manifest_id) IN (SELECT repository_id, manifest_id FROM member_candidate)
+                    AND rm.released_at < now() - \(seconds: limits.grace)
                     AND (rm.last_pulled_at IS NULL OR rm.last_pulled_at < now() - \(seconds: limits.grace))
                     AND NOT EXISTS (
                         SELECT 1 FROM tag t WHERE t.repository_id = rm.repository_id AND t.manifest_id = rm.manifest_id

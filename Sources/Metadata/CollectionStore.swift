@@ -21,14 +21,15 @@ package struct CollectionStore: Sendable {
         /// How long an object outlives its row: longer than frontends remember placements.
         package var readerGrace: Duration = .seconds(30)
         package var batch = 100
-        /// Each takes as long as many rows of another kind, and is taken under the organization's lock.
-        var memberBatch: Int { max(1, batch / 20) }
 
         package init() {}
     }
 
     /// Nobody is made to wait, and we don't wait for long, either.
     private static let lockTimeout = "2s"
+    private static let rangeSize = 500
+    /// All repositories there can be.
+    package static let everywhere: ClosedRange<Int64> = 0...Int64.max
 
     private let usage = UsageStore()
     private let log = LogStore()
@@ -38,17 +39,40 @@ package struct CollectionStore: Sendable {
 
     // MARK: - Steps
 
+    /// Where to look for ended tags and empty repositories: all repositories, in ranges of their ids that are quick to go
+    /// through.
+    package func ranges(on db: some Queryable) async throws -> [ClosedRange<Int64>] {
+        try await db.query(
+            """
+            SELECT min(id), max(id) FROM (
+                SELECT id, (row_number() OVER (ORDER BY id) - 1) / \(Self.rangeSize) AS number FROM repository
+            ) r GROUP BY number ORDER BY number
+            """
+        ).decode((Int64, Int64).self).map { $0...$1 }
+    }
+
     /// Takes ended lifetimes out of the time machine.
-    package func forgetTags(_ limits: Limits, on client: PostgresClient) async throws -> Int {
+    package func forgetTags(
+        in repositories: ClosedRange<Int64> = everywhere,
+        _ limits: Limits,
+        on client: PostgresClient
+    ) async throws -> Int {
         try await step(client) { transaction in
             let over = try await transaction.query(
                 """
-                SELECT t.id FROM tag t
-                JOIN repository r ON r.id = t.repository_id JOIN organization o ON o.id = r.organization_id
-                WHERE t.lifetime_end_at < now() - greatest(\(seconds: limits.grace), CASE
-                    WHEN t.end_reason = 'pruned' AND NOT o.keeps_pruned THEN interval '0'
-                    ELSE coalesce(o.time_machine_s * interval '1 second', \(seconds: limits.timeMachine)) END)
-                ORDER BY t.lifetime_end_at LIMIT \(limits.batch) FOR UPDATE OF t SKIP LOCKED
+                SELECT id FROM tag WHERE id = ANY(ARRAY(
+                    SELECT over.id FROM repository r JOIN organization o ON o.id = r.organization_id
+                    CROSS JOIN LATERAL (
+                        SELECT t.id FROM tag t
+                        WHERE t.repository_id = r.id AND t.lifetime_end_at < now() - greatest(\(seconds: limits.grace),
+                            coalesce(o.time_machine_s * interval '1 second', \(seconds: limits.timeMachine)))
+                        UNION
+                        SELECT t.id FROM tag t
+                        WHERE t.repository_id = r.id AND t.end_reason = 'pruned' AND NOT o.keeps_pruned
+                            AND t.lifetime_end_at < now() - \(seconds: limits.grace)
+                    ) over
+                    WHERE r.id BETWEEN \(repositories.lowerBound) AND \(repositories.upperBound) LIMIT \(limits.batch)
+                )) FOR UPDATE SKIP LOCKED
                 """
             ).decode(Int64.self)
             try await log.append(.forgetTag, ofLifetimes: over, on: transaction)
@@ -58,46 +82,76 @@ package struct CollectionStore: Sendable {
         }
     }
 
+    /// Organizations that ``dropMembers(of:_:on:)`` has something to look at in.
+    package func ownersOfMembers(_ limits: Limits, on db: some Queryable) async throws -> [OrganizationID] {
+        try await db.query(
+            """
+            SELECT organization_id FROM organization_usage u WHERE EXISTS (
+                SELECT 1 FROM member_candidate c
+                WHERE c.organization_id = u.organization_id AND c.since < now() - \(seconds: limits.grace)
+            ) ORDER BY organization_id
+            """
+        ).decode(Int64.self).map(OrganizationID.init(rawValue:))
+    }
+
     /// Takes manifests out of repositories where nothing keeps them, nothing can revive them, and nobody has pulled them
-    /// for the grace.
-    package func dropMembers(_ limits: Limits, on client: PostgresClient) async throws -> Int {
-        let owners = try await client.query(
-            """
-            SELECT DISTINCT r.organization_id
-            FROM repository_manifest rm JOIN repository r ON r.id = rm.repository_id
-            WHERE rm.released_at < now() - \(seconds: limits.grace) ORDER BY 1
-            """
-        ).decode(Int64.self)
-        var gone = 0
-        for owner in owners {
-            gone += try await step(client) { transaction in
-                try await usage.lock(OrganizationID(rawValue: owner), on: transaction)
-                let dropped = try await transaction.execute(
-                    """
-                    DELETE FROM repository_manifest d USING (
-                        SELECT rm.repository_id, rm.manifest_id
-                        FROM repository r JOIN repository_manifest rm ON rm.repository_id = r.id
-                        WHERE r.organization_id = \(owner) AND rm.released_at < now() - \(seconds: limits.grace)
-                            AND (rm.last_pulled_at IS NULL OR rm.last_pulled_at < now() - \(seconds: limits.grace))
-                            AND NOT EXISTS (
-                                SELECT 1 FROM tag t
-                                WHERE t.repository_id = rm.repository_id AND t.manifest_id = rm.manifest_id
-                            ) AND NOT EXISTS (
-                                SELECT 1 FROM manifest m
-                                JOIN manifest_child c ON c.digest = m.digest
-                                JOIN repository_manifest p
-                                    ON p.repository_id = rm.repository_id AND p.manifest_id = c.parent_id
-                                WHERE m.id = rm.manifest_id
-                            )
-                        LIMIT \(limits.memberBatch)
-                    ) o WHERE d.repository_id = o.repository_id AND d.manifest_id = o.manifest_id
-                    """
-                )
-                try await add(.init(.memberships, items: Int64(dropped)), on: transaction)
-                return dropped
-            }
+    /// for the grace. The organization's lock keeps other collectors from the same ones.
+    /// - Returns: how many were looked at and decided upon
+    package func dropMembers(
+        of owner: OrganizationID,
+        _ limits: Limits,
+        on client: PostgresClient
+    ) async throws -> Int {
+        try await step(client) { transaction in
+            try await usage.lock(owner, on: transaction)
+            let due = try await transaction.query(
+                """
+                SELECT id FROM member_candidate
+                WHERE organization_id = \(owner.rawValue) AND since < now() - \(seconds: limits.grace)
+                ORDER BY since LIMIT \(limits.batch)
+                """
+            ).decode(Int64.self)
+            guard !due.isEmpty else { return 0 }
+            let dropped = try await transaction.execute(
+                """
+                DELETE FROM repository_manifest rm
+                WHERE (rm.repository_id, rm.manifest_id) IN (
+                        SELECT repository_id, manifest_id FROM member_candidate WHERE id = ANY(\(due)::bigint[])
+                    ) AND greatest(rm.released_at, rm.last_pulled_at) < now() - \(seconds: limits.grace)
+                    AND rm.released_at IS NOT NULL
+                    AND NOT EXISTS (
+                        SELECT 1 FROM tag t
+                        WHERE t.repository_id = rm.repository_id AND t.manifest_id = rm.manifest_id
+                    ) AND NOT EXISTS (
+                        SELECT 1 FROM manifest m
+                        JOIN manifest_child c ON c.digest = m.digest
+                        JOIN repository_manifest p
+                            ON p.repository_id = rm.repository_id AND p.manifest_id = c.parent_id
+                        WHERE m.id = rm.manifest_id
+                    )
+                """
+            )
+            // What was pulled, or came back and went again, has another grace. The rest is decided: if something keeps it,
+            // the end of that brings it here again.
+            try await transaction.query(
+                """
+                UPDATE member_candidate c SET since = greatest(rm.released_at, rm.last_pulled_at)
+                FROM repository_manifest rm
+                WHERE c.id = ANY(\(due)::bigint[])
+                    AND rm.repository_id = c.repository_id AND rm.manifest_id = c.manifest_id
+                    AND rm.released_at IS NOT NULL
+                    AND greatest(rm.released_at, rm.last_pulled_at) >= now() - \(seconds: limits.grace)
+                """
+            )
+            try await transaction.query(
+                """
+                DELETE FROM member_candidate
+                WHERE id = ANY(\(due)::bigint[]) AND since < now() - \(seconds: limits.grace)
+                """
+            )
+            try await add(.init(.memberships, items: Int64(dropped)), on: transaction)
+            return due.count
         }
-        return gone
     }
 
     /// Removes manifests that no repository has.
@@ -236,11 +290,16 @@ package struct CollectionStore: Sendable {
     }
 
     /// Removes repositories that have nothing: no manifest, no pin, no list of this hour.
-    package func dropRepositories(_ limits: Limits, on client: PostgresClient) async throws -> Int {
+    package func dropRepositories(
+        in range: ClosedRange<Int64> = everywhere,
+        _ limits: Limits,
+        on client: PostgresClient
+    ) async throws -> Int {
         let empty = try await client.query(
             """
             SELECT r.organization_id, r.id FROM repository r
-            WHERE \(unescaped: Self.isEmpty) AND r.created_at < now() - \(seconds: limits.grace)
+            WHERE r.id BETWEEN \(range.lowerBound) AND \(range.upperBound)
+                AND \(unescaped: Self.isEmpty) AND r.created_at < now() - \(seconds: limits.grace)
             ORDER BY r.organization_id LIMIT \(limits.batch)
             """
         ).decode((Int64, Int64).self)

@@ -106,7 +106,8 @@ package struct ManifestStore: Sendable {
             """
             INSERT INTO blob (digest, declared_bytes)
             SELECT digest, min(size_bytes)
-            FROM unnest(\(blobs.map(\.digest.description))::text[], \(blobs.map(\.size))::bigint[]) AS b (digest, size_bytes)
+            FROM unnest(\(blobs.map(\.digest.description))::text[], \(blobs.map(\.reservedBytes))::bigint[])
+                AS b (digest, size_bytes)
             GROUP BY digest ORDER BY digest
             ON CONFLICT (digest) DO UPDATE SET condemned_at = NULL WHERE blob.condemned_at IS NOT NULL
             """
@@ -178,4 +179,9 @@ package struct ManifestStore: Sendable {
             bytes: Array(bytes)
         )
     }
+}
+
+extension Descriptor {
+    /// What is counted of a blob before its bytes are here. Foreign layers may never come; they count once they are here.
+    var reservedBytes: Int64 { mediaType.isForeignLayer ? 0 : size }
 }

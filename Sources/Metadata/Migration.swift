@@ -28,6 +28,8 @@ package struct Migration: Sendable, Hashable {
         Migration(version: 8, name: "administration", sql: text(PackageResources.V0008_administration_sql)),
         Migration(version: 9, name: "usage", sql: text(PackageResources.V0009_usage_sql)),
         Migration(version: 10, name: "scan", sql: text(PackageResources.V0010_scan_sql)),
+        Migration(version: 11, name: "collection", sql: text(PackageResources.V0011_collection_sql)),
+        Migration(version: 12, name: "proof", sql: text(PackageResources.V0012_proof_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

@@ -32,13 +32,30 @@ package struct PruneStore: Sendable {
                 FROM job j JOIN manifest_blob mb ON mb.digest = j.unique_key
                 WHERE j.kind = \(JobKind.blobFetch.rawValue) AND (j.state = 'running'
                     OR (j.state IN ('available', 'retryable') AND j.priority <= \(JobPriority.client)))
+            ), in_flight AS (
+                SELECT manifest_id FROM arriving
+                UNION
+                SELECT c.parent_id FROM arriving a
+                JOIN manifest m ON m.id = a.manifest_id JOIN manifest_child c ON c.digest = m.digest
+            ), spared AS (
+                SELECT id FROM manifest WHERE digest = \(sparing?.digest.description)
+                UNION SELECT parent_id FROM manifest_child WHERE digest = \(sparing?.digest.description)
+            ), unrecorded AS (
+                SELECT r.id AS repository_id, l.digest, max(l.at) AS at
+                FROM log_entry l JOIN repository r ON r.organization_id = l.organization_id AND r.name = l.repository
+                WHERE l.organization_id = \(organization.rawValue) AND l.at > now() - \(seconds: Self.unrecorded)
+                    AND l.kind = \(LogKind.pull.rawValue) AND l.digest IS NOT NULL
+                GROUP BY r.id, l.digest
             ), pulled AS (
-                SELECT repository, digest, max(at) AS at FROM log_entry
-                WHERE organization_id = \(organization.rawValue) AND at > now() - \(seconds: Self.unrecorded)
-                    AND kind = \(LogKind.pull.rawValue) AND digest IS NOT NULL
-                GROUP BY repository, digest
+                SELECT repository_id, manifest_id, max(at) AS at FROM (
+                    SELECT u.repository_id, m.id AS manifest_id, u.at
+                    FROM unrecorded u JOIN manifest m ON m.digest = u.digest
+                    UNION ALL
+                    SELECT u.repository_id, c.parent_id, u.at
+                    FROM unrecorded u JOIN manifest_child c ON c.digest = u.digest
+                ) family GROUP BY repository_id, manifest_id
             ), root AS (
-                SELECT t.id AS tag_id, r.name AS repository, t.repository_id, t.manifest_id,
+                SELECT t.id AS tag_id, t.repository_id, t.manifest_id,
                     greatest(t.last_pulled_at, t.lifetime_start_at) AS used_at
                 FROM repository r
                 JOIN tag t ON t.repository_id = r.id AND t.lifetime_end_at IS NULL
@@ -46,31 +63,23 @@ package struct PruneStore: Sendable {
                     SELECT 1 FROM tag_pin p WHERE p.repository_id = t.repository_id AND p.name = t.name
                 )
                 UNION ALL
-                SELECT NULL, r.name, rm.repository_id, rm.manifest_id, greatest(rm.last_pulled_at, rm.created_at)
+                SELECT NULL, rm.repository_id, rm.manifest_id, greatest(rm.last_pulled_at, rm.created_at)
                 FROM repository r
                 JOIN repository_manifest rm ON rm.repository_id = r.id AND rm.held_until IS NOT NULL
                 WHERE r.organization_id = \(organization.rawValue) AND NOT rm.is_bypassed
-            )
-            SELECT root.tag_id, root.repository_id, root.manifest_id, EXISTS (
-                SELECT 1 FROM arriving a WHERE a.manifest_id = root.manifest_id
-                UNION ALL
-                SELECT 1 FROM manifest_child c JOIN manifest child ON child.digest = c.digest
-                JOIN arriving a ON a.manifest_id = child.id WHERE c.parent_id = root.manifest_id
-            )
-            FROM root JOIN manifest m ON m.id = root.manifest_id
-            WHERE root.repository IS DISTINCT FROM \(sparing?.repository.rawValue) OR NOT (
-                m.digest = \(sparing?.digest.description)
-                OR EXISTS (
-                    SELECT 1 FROM manifest_child c WHERE c.parent_id = m.id AND c.digest = \(sparing?.digest.description)
+            ), first AS (
+                SELECT root.tag_id, root.repository_id, root.manifest_id, greatest(root.used_at, p.at) AS used_at
+                FROM root LEFT JOIN pulled p
+                    ON p.repository_id = root.repository_id AND p.manifest_id = root.manifest_id
+                WHERE root.manifest_id NOT IN (SELECT id FROM spared) OR root.repository_id IS DISTINCT FROM (
+                    SELECT id FROM repository
+                    WHERE organization_id = \(organization.rawValue) AND name = \(sparing?.repository.rawValue)
                 )
+                ORDER BY greatest(root.used_at, p.at), root.tag_id NULLS FIRST, root.manifest_id
+                LIMIT \(limit)
             )
-            ORDER BY greatest(root.used_at, (
-                SELECT max(p.at) FROM pulled p
-                WHERE p.repository = root.repository AND (p.digest = m.digest OR EXISTS (
-                    SELECT 1 FROM manifest_child c WHERE c.parent_id = m.id AND c.digest = p.digest
-                ))
-            )), root.tag_id NULLS FIRST, root.manifest_id
-            LIMIT \(limit)
+            SELECT tag_id, repository_id, manifest_id, manifest_id IN (SELECT manifest_id FROM in_flight) FROM first
+            ORDER BY used_at, tag_id NULLS FIRST, manifest_id
             """
         ).decode((Int64?, Int64, Int64, Bool).self).map { tag, repository, manifest, isInFlight in
             PruneCandidate(
@@ -215,7 +224,7 @@ package struct PruneStore: Sendable {
             """
             WITH named AS (
                 SELECT digest, false AS is_manifest, min(size_bytes) AS size_bytes
-                FROM unnest(\(blobs.map(\.digest.description))::text[], \(blobs.map(\.size))::bigint[])
+                FROM unnest(\(blobs.map(\.digest.description))::text[], \(blobs.map(\.reservedBytes))::bigint[])
                     AS b (digest, size_bytes)
                 GROUP BY digest
                 UNION ALL SELECT \(digest.description), true, \(manifestBytes)::bigint

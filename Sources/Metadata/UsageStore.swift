@@ -113,36 +113,36 @@ package struct UsageStore: Sendable {
     /// repair only; the comparison reads a snapshot.
     /// - Returns: what was wrong; nil when nothing was
     package func recompute(_ organization: OrganizationID, on client: PostgresClient) async throws -> UsageDrift? {
-        let isRight = try await client.withTransaction(isolation: .repeatableRead) { transaction in
-            try await check(organization, repair: false, on: transaction).isNone
+        let wrong = try await client.withTransaction(isolation: .repeatableRead) { transaction in
+            try await drift(of: organization, on: transaction)
         }
-        guard !isRight else { return nil }
-        let drift = try await client.withTransaction { transaction in
+        guard wrong != (0, 0, 0) else { return nil }
+        return try await client.withTransaction { transaction in
             try await lock(organization, on: transaction)
-            return try await check(organization, repair: true, on: transaction)
+            let (memberships, contents, sums) = try await drift(of: organization, on: transaction)
+            guard (memberships, contents, sums) != (0, 0, 0) else { return nil }
+            let before = try await usage(of: organization, on: transaction)
+            try await transaction.query("SELECT repair_usage(\(organization.rawValue))")
+            return UsageDrift(
+                before: before,
+                after: try await usage(of: organization, on: transaction),
+                memberships: memberships,
+                contents: contents,
+                sums: sums
+            )
         }
-        return drift.isNone ? nil : drift
     }
 
-    private func check(
-        _ organization: OrganizationID,
-        repair: Bool,
+    /// Rows that are wrong.
+    private func drift(
+        of organization: OrganizationID,
         on transaction: some Queryable
-    ) async throws -> UsageDrift {
-        let before = try await usage(of: organization, on: transaction)
+    ) async throws -> (memberships: Int, contents: Int, sums: Int) {
         let counts = try await transaction.query(
-            "SELECT memberships, contents, sums FROM check_usage(\(organization.rawValue), \(repair))"
+            "SELECT memberships, contents, sums FROM usage_drift(\(organization.rawValue))"
         ).decodeFirst((Int, Int, Int).self)
-        guard let (memberships, contents, sums) = counts else {
-            throw MetadataError(.corruptRow, "check_usage returned no row")
-        }
-        return UsageDrift(
-            before: before,
-            after: try await usage(of: organization, on: transaction),
-            memberships: memberships,
-            contents: contents,
-            sums: sums
-        )
+        guard let counts else { throw MetadataError(.corruptRow, "usage_drift returned no row") }
+        return counts
     }
 
     private static func usage(_ row: Row) throws -> Usage {

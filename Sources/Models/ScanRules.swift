@@ -79,8 +79,9 @@ package enum ScanRules {
 
     /// What becomes of an image that the scanner failed on.
     ///
-    /// Only the scanner's failures over this image count against it. That it can't be reached, has too much to do, or no
-    /// data yet, says nothing of the image.
+    /// Only the scanner's failures over this image count against it. That it can't be reached, has too much to do (429), or
+    /// no data yet (202), says nothing of the image; and a scanner that loads its data for the first time has none for
+    /// longer than five tries take: counted, every image of that hour would rest until the scanner's next upgrade.
     /// - Parameter jitter: 0 to 1, so that many who failed together don't come back together
     package static func after(
         _ failure: ScanFailure,

@@ -114,8 +114,6 @@ package struct ScanSummary: Sendable, Hashable, Codable {
 
     package func count(_ severity: Severity) -> Int { counts[severity.rawValue] }
 
-    package func fixableCount(_ severity: Severity) -> Int { fixable[severity.rawValue] }
-
     package var total: Int { counts.reduce(0, +) }
 
     package var totalFixable: Int { fixable.reduce(0, +) }

@@ -40,8 +40,6 @@ package struct UsageDrift: Sendable, Hashable {
         self.contents = contents
         self.sums = sums
     }
-
-    package var isNone: Bool { memberships == 0 && contents == 0 && sums == 0 }
 }
 
 /// What the collector has done, or would do now, of one kind.

@@ -46,7 +46,8 @@ package actor Connection: Queryable {
             return Connection(connection, executor, configuration)
         }
 
-        /// Limits that the server keeps even if we don't.
+        /// Limits that the server keeps even if we don't. Statements take milliseconds: compiling one, for which a wrong
+        /// estimate is enough, takes longer than it could save.
         private static func session(_ configuration: PostgresConfiguration) -> Query {
             func milliseconds(_ duration: Duration) -> String { String(Int64(duration / .milliseconds(1))) }
             return """
@@ -54,7 +55,7 @@ package actor Connection: Queryable {
                     set_config('lock_timeout', \(milliseconds(configuration.lockTimeout)), false),
                     set_config('idle_in_transaction_session_timeout',
                         \(milliseconds(configuration.idleInTransactionTimeout)), false),
-                    set_config('TimeZone', 'UTC', false)
+                    set_config('jit', 'off', false), set_config('TimeZone', 'UTC', false)
                 """
         }
     }

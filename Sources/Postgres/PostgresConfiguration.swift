@@ -21,6 +21,9 @@ package struct PostgresConfiguration: Sendable {
     /// After which any connection is replaced.
     package var maximumLifetime: Duration = .seconds(3_600)
 
+    /// Whether libpq can read the connection string; whether it leads anywhere is another matter.
+    package var isWellFormed: Bool { PQConnection.canRead(connectionString) }
+
     package init(
         connectionString: String,
         applicationName: String = "entrepot",

@@ -90,11 +90,11 @@ package struct ServiceRuntime: Sendable {
     /// A service's database, as the settings name it, once its schema is current.
     /// - Throws: ``SettingsError``, and whatever ``waitForSchema(_:within:)`` throws
     package func openDatabase() async throws -> (client: PostgresClient, configuration: PostgresConfiguration) {
-        let configuration = PostgresConfiguration(
-            connectionString: try settings.secret(SharedSettings.database),
+        let configuration = try PostgresConfiguration(
+            connectionString: settings.secret(SharedSettings.database),
             applicationName: name,
-            maximumConnections: try settings.int(SharedSettings.databaseConnections, in: 2...1_000)
-        )
+            maximumConnections: settings.int(SharedSettings.databaseConnections, in: 2...1_000)
+        ).checked(from: SharedSettings.database.name)
         let client = PostgresClient(configuration, logger: logger)
         try await waitForSchema(client)
         return (client, configuration)

@@ -17,14 +17,18 @@ struct Bench {
     let folder: TemporaryDirectory
     let organizations: [OrganizationID]
 
-    static func with<Result>(_ body: (Bench) async throws -> Result) async throws -> Result {
+    /// - Parameter inMemory: whether what is stored need not be on a disk, where each object takes its time to be durable
+    static func with<Result>(
+        inMemory: Bool = false,
+        _ body: (Bench) async throws -> Result
+    ) async throws -> Result {
         let database = try await PostgresCluster.shared().makeMigratedDatabase()
         let client = PostgresClient(
             PostgresConfiguration(connectionString: database, maximumConnections: 8),
             logger: quiet
         )
         do {
-            let folder = try TemporaryDirectory()
+            let folder = try TemporaryDirectory(in: inMemory ? "/dev/shm" : "/tmp")
             let bench = Bench(
                 client: client,
                 storage: try FileBlobStorage(root: folder.path + "/storage"),
@@ -147,6 +151,15 @@ struct Bench {
                 on: transaction
             )
         }
+    }
+
+    /// One batch of each organization's.
+    func dropMembers(_ limits: CollectionStore.Limits) async throws -> Int {
+        var dropped = 0
+        for owner in try await CollectionStore().ownersOfMembers(limits, on: client) {
+            dropped += try await CollectionStore().dropMembers(of: owner, limits, on: client)
+        }
+        return dropped
     }
 
     /// Paths of stored objects.

@@ -79,7 +79,7 @@ struct CollectorTests {
             try await end("t", bench)
             let (limits, store) = (Bench.atOnce, CollectionStore())
             _ = try await store.forgetTags(limits, on: bench.client)
-            _ = try await store.dropMembers(limits, on: bench.client)
+            _ = try await bench.dropMembers(limits)
             _ = try await store.dropManifests(limits, on: bench.client)
             #expect(try await store.condemnBlobs(limits, on: bench.client) == 2)
             let new = ImageFixture.image(layers: [old.blobs[1]], config: .text(UUID().uuidString))
@@ -103,7 +103,7 @@ struct CollectorTests {
                 #expect(try await store.forgetTags(limits, on: bench.client) == 0)
             }
             _ = try await store.forgetTags(limits, on: bench.client)
-            _ = try await store.dropMembers(limits, on: bench.client)
+            _ = try await bench.dropMembers(limits)
             try await bench.client.withTransaction { transaction in
                 try await transaction.query("SELECT 1 FROM manifest FOR KEY SHARE")
                 #expect(try await store.dropManifests(limits, on: bench.client) == 0)

@@ -11,9 +11,15 @@ import TestSupport
 import Testing
 
 /// Pulls, prunes, moves, expiries, revivals and collections in random order, ended anywhere.
+///
+/// `ENTREPOT_SEQUENCES` says how many; `ENTREPOT_SEQUENCES_FROM` is the seed of the first.
 @Suite("Random sequences")
 struct SequenceTests {
-    private static let sequences = ProcessInfo.processInfo.environment["ENTREPOT_SEQUENCES"].flatMap(Int.init) ?? 40
+    private static let environment = ProcessInfo.processInfo.environment
+    private static let count = environment["ENTREPOT_SEQUENCES"].flatMap(Int.init) ?? 300
+    private static let first = environment["ENTREPOT_SEQUENCES_FROM"].flatMap(Int.init) ?? 0
+    /// Databases that they run in, side by side.
+    private static let lanes = 3
     private static let steps = 40
 
     private struct Cast {
@@ -21,17 +27,17 @@ struct SequenceTests {
         let indexes: [ImageFixture]
         let blobs: [ImageFixture.Blob]
 
-        init(using random: inout some RandomNumberGenerator) {
-            let blobs = (0..<6).map { _ in
+        init(_ seed: Int, using random: inout some RandomNumberGenerator) {
+            let blobs = (0..<6).map { number in
                 ImageFixture.Blob.text(
-                    String(repeating: "x", count: .random(in: 0...400, using: &random)) + UUID().uuidString
+                    String(repeating: "x", count: .random(in: 0...400, using: &random)) + "\(seed) \(number)"
                 )
             }
             let images = (0..<5).map { number in
                 ImageFixture.image(
                     layers: blobs.indices.filter { $0 % 5 != number && Bool.random(using: &random) }.map { blobs[$0] },
                     config: blobs[number],
-                    extra: ",\"annotations\":{\"id\":\"\(UUID().uuidString)\"}"
+                    extra: ",\"annotations\":{\"id\":\"\(seed) \(number)\"}"
                 )
             }
             self.blobs = blobs
@@ -46,26 +52,37 @@ struct SequenceTests {
 
     @Test("leave what is counted equal to what is there, no row without its file, and nothing behind")
     func sequences() async throws {
-        try await Bench.with { bench in
-            for seed in 0..<Self.sequences {
-                var random = SplitMix(state: UInt64(seed) &* 7_919 &+ 17)
-                let cast = Cast(using: &random)
-                for organization in bench.organizations {
-                    try await bench.client.query("DELETE FROM quota WHERE organization_id = \(organization.rawValue)")
-                    guard Bool.random(using: &random) else { continue }
-                    _ = try await QuotaStore().create(
-                        limitBytes: .random(in: 1_000...6_000, using: &random),
-                        of: organization,
-                        on: bench.client
-                    )
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for lane in 0..<Self.lanes {
+                group.addTask {
+                    try await Bench.with(inMemory: true) { bench in
+                        for number in stride(from: lane, to: Self.count, by: Self.lanes) {
+                            try await sequence(Self.first + number, bench)
+                        }
+                    }
                 }
-                for step in 0..<Self.steps {
-                    try await act(.random(in: 0..<14, using: &random), cast, bench, using: &random)
-                    if step % 10 == 9 { try await check(bench, cast, "seed \(seed), step \(step)") }
-                }
-                try await empty(bench, cast, "seed \(seed)")
             }
+            try await group.waitForAll()
         }
+    }
+
+    private func sequence(_ seed: Int, _ bench: Bench) async throws {
+        var random = SplitMix(state: UInt64(seed) &* 7_919 &+ 17)
+        let cast = Cast(seed, using: &random)
+        for organization in bench.organizations {
+            try await bench.client.query("DELETE FROM quota WHERE organization_id = \(organization.rawValue)")
+            guard Bool.random(using: &random) else { continue }
+            _ = try await QuotaStore().create(
+                limitBytes: .random(in: 1_000...6_000, using: &random),
+                of: organization,
+                on: bench.client
+            )
+        }
+        for step in 0..<Self.steps {
+            try await act(.random(in: 0..<14, using: &random), cast, bench, using: &random)
+            if step % 10 == 9 { try await check(bench, cast, "seed \(seed), step \(step)") }
+        }
+        try await empty(bench, cast, "seed \(seed)")
     }
 
     private func act(
@@ -105,12 +122,19 @@ struct SequenceTests {
                 )
             }
         case 8:
-            let share = Int.random(in: 2...4, using: &random)
+            let live = try await bench.client.query("SELECT id FROM tag WHERE lifetime_end_at IS NULL ORDER BY id")
+                .decode(Int64.self)
+            let tags = live.filter { _ in Int.random(in: 0..<3, using: &random) == 0 }
+            try await bench.client.query("UPDATE tag SET expires_at = now() WHERE id = ANY(\(tags)::bigint[])")
+            let held = try await bench.client.query(
+                "SELECT manifest_id FROM repository_manifest WHERE held_until IS NOT NULL ORDER BY repository_id, manifest_id"
+            ).decode(Int64.self)
+            let manifests = held.filter { _ in Int.random(in: 0..<3, using: &random) == 0 }
             try await bench.client.query(
-                "UPDATE tag SET expires_at = now() WHERE lifetime_end_at IS NULL AND id % \(share) = 0"
-            )
-            try await bench.client.query(
-                "UPDATE repository_manifest SET held_until = now() WHERE held_until IS NOT NULL AND manifest_id % \(share) = 0"
+                """
+                UPDATE repository_manifest SET held_until = now()
+                WHERE held_until IS NOT NULL AND manifest_id = ANY(\(manifests)::bigint[])
+                """
             )
             _ = try await LifetimeStore().expire(limit: 2, on: bench.client)
         case 9:
@@ -139,7 +163,7 @@ struct SequenceTests {
         default:
             switch Int.random(in: 0..<7, using: &random) {
             case 0: _ = try await store.forgetTags(limits, on: bench.client)
-            case 1: _ = try await store.dropMembers(limits, on: bench.client)
+            case 1: _ = try await bench.dropMembers(limits)
             case 2: _ = try await store.dropManifests(limits, on: bench.client)
             case 3: _ = try await store.condemnBlobs(limits, on: bench.client)
             case 4: _ = try await store.dropBlobs(limits, on: bench.client)
@@ -178,13 +202,15 @@ struct SequenceTests {
         try await bench.client.query("UPDATE tag SET expires_at = now() WHERE lifetime_end_at IS NULL")
         try await bench.client.query("UPDATE repository_manifest SET held_until = now() WHERE held_until IS NOT NULL")
         while try await LifetimeStore().expire(limit: 100, on: bench.client) > 0 {}
-        try await bench.collector(Bench.atOnce).collect()
+        var limits = Bench.atOnce
+        limits.batch = 100
+        try await bench.collector(limits).collect()
         try await OrphanSweep(client: bench.client, storage: bench.storage, grace: .zero, logger: Bench.quiet).sweep(
             cast.parts
         )
         for table in [
             "tag", "repository_manifest", "manifest", "blob", "garbage", "repository", "repository_content",
-            "organization_content", "manifest_candidate", "blob_candidate",
+            "organization_content", "member_candidate", "manifest_candidate", "blob_candidate",
         ] {
             #expect(try await bench.count("SELECT count(*) FROM \(unescaped: table)") == 0, "\(comment) \(table)")
         }

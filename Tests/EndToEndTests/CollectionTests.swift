@@ -73,19 +73,25 @@ import Testing
         try await ScriptedUpstream.with { upstream in
             let image = ImageFixture.single(seed: 3, size: 20_000)
             upstream.add(image, to: "a/b", tag: "t")
+            let pruned = ImageFixture.single(seed: 4, size: 20_000)
+            upstream.add(pruned, to: "a/b", tag: "pruned")
             try await Deployment.with(["up=\(upstream.url)"]) { deployment in
                 try await pull("t", image, by: deployment.registry)
+                try await pull("pruned", pruned, by: deployment.registry)
                 try await deployment.client.query("UPDATE organization SET time_machine_s = 3600")
                 try await end("t", deployment)
+                try await end("pruned", deployment)
+                try await deployment.client.query("UPDATE tag SET end_reason = 'pruned' WHERE name = 'pruned'")
                 try await deployment.addCollector()
                 let collector = try #require(deployment.keepers.first)
-                try await eventually("it has had its chance") {
-                    try await count("manifest_candidate", deployment) == 0
+                // What isn't kept shows that the collector has been through all of its steps.
+                try await eventually("the pruned one's layer is collected") {
+                    try !deployment.published().contains { $0.contains(pruned.blobs[1].digest.hex) }
                 }
+                try await collector.line(containing: "collected count=1 step=objects")
                 #expect(try deployment.published().count == 2)
                 let lifetime = try #require(
-                    try await deployment.client.query("SELECT id FROM tag WHERE lifetime_end_at IS NOT NULL")
-                        .decodeFirst(Int64.self)
+                    try await deployment.client.query("SELECT id FROM tag WHERE name = 't'").decodeFirst(Int64.self)
                 )
                 let organization = try #require(
                     try await OrganizationStore().find(OrganizationName("up"), on: deployment.client)
@@ -104,22 +110,52 @@ import Testing
         }
     }
 
-    @Test("a collector killed at any step leaves what the next one finishes")
+    /// Rows that hold a collector up: the table that a step writes to first, or the total that it adds to last.
+    enum Obstacle: Sendable, CustomStringConvertible {
+        case table(String)
+        case total(CollectionCount.Kind)
+
+        static let tables = [
+            "tag", "repository_manifest", "manifest", "blob_candidate", "blob", "garbage", "collection_total",
+            "repository",
+        ]
+        static let steps: [CollectionCount.Kind] = [
+            .tags, .memberships, .manifests, .condemned, .blobs, .objects, .repositories,
+        ]
+        static let all = tables.map(Self.table) + steps.map(Self.total)
+
+        var description: String {
+            switch self {
+            case .table(let name): "table \(name)"
+            case .total(let kind): "total of \(kind)"
+            }
+        }
+
+        var query: Query {
+            switch self {
+            case .table(let name): "LOCK TABLE \(unescaped: name) IN SHARE MODE"
+            case .total(let kind): "SELECT 1 FROM collection_total WHERE kind = \(kind.rawValue) FOR UPDATE"
+            }
+        }
+    }
+
+    @Test("a collector killed at the beginning or the end of any step leaves what the next one finishes")
     func killed() async throws {
-        // Where the collector stands still: at the first statement that needs the table.
-        let steps = ["tag", "repository_manifest", "manifest", "blob_candidate", "blob", "garbage", "collection_total"]
         try await ScriptedUpstream.with { upstream in
             try await Deployment.with(["up=\(upstream.url)"]) { deployment in
-                for (number, step) in steps.enumerated() {
+                for kind in Obstacle.steps {
+                    try await deployment.client.query("INSERT INTO collection_total (kind) VALUES (\(kind.rawValue))")
+                }
+                for (number, obstacle) in Obstacle.all.enumerated() {
                     let image = ImageFixture.single(seed: 50 + UInt64(number), size: 30_000)
                     upstream.add(image, to: "a/b", tag: "t\(number)")
                     try await pull("t\(number)", image, by: deployment.registry)
                     try await end("t\(number)", deployment)
                     try await deployment.client.withTransaction { transaction in
-                        try await transaction.query("LOCK TABLE \(unescaped: step) IN SHARE MODE")
+                        try await transaction.query(obstacle.query)
                         try await deployment.addCollector()
                         let victim = try #require(deployment.keepers.last)
-                        try await eventually("the collector waits for \(step)") {
+                        try await eventually("the collector waits for the \(obstacle)") {
                             let waiting = try await deployment.client.query(
                                 """
                                 SELECT 1 FROM pg_stat_activity
@@ -134,8 +170,80 @@ import Testing
                     let next = try #require(deployment.keepers.last)
                     try await expectEmpty(deployment)
                     #expect(try await next.stop(SIGTERM) == 0)
-                    #expect(try await count("tag", deployment) == 0, "\(step)")
+                    #expect(try await count("tag", deployment) == 0, "\(obstacle)")
                 }
+            }
+        }
+    }
+
+    @Test("a dry run says what would go and changes nothing; what went is told by the command line")
+    func dryRun() async throws {
+        try await ScriptedUpstream.with { upstream in
+            let images = (0..<2).map { ImageFixture.single(seed: 90 + UInt64($0), size: 20_000) }
+            for (number, image) in images.enumerated() { upstream.add(image, to: "a/b", tag: "t\(number)") }
+            try await Deployment.with(["up=\(upstream.url)"]) { deployment in
+                for (number, image) in images.enumerated() {
+                    try await pull("t\(number)", image, by: deployment.registry)
+                }
+                try await eventually("the pulls are written down") {
+                    try await deployment.client.query("SELECT 1 FROM tag WHERE last_pulled_at IS NULL").isEmpty
+                }
+                try await end("t0", deployment)
+                let kept = try deployment.published()
+                let file = try #require(kept.first { $0.contains(images[1].blobs[1].digest.hex) })
+                // The same name but for its generation, of which no row speaks.
+                let orphan = try #require(file.split(separator: ".").dropLast().first) + ".\(Generation())"
+                try Data("orphan!".utf8).write(to: URL(filePath: String(orphan)))
+                let tables = [
+                    "tag", "repository_manifest", "manifest", "blob", "garbage", "member_candidate",
+                    "manifest_candidate",
+                    "blob_candidate", "collection_total", "repository",
+                ]
+                func state() async throws -> [String] {
+                    var state = try deployment.published().sorted()
+                    for table in tables {
+                        state += try await deployment.client.query(
+                            "SELECT t::text FROM \(unescaped: table) t ORDER BY 1"
+                        )
+                        .decode(String.self)
+                    }
+                    return state
+                }
+                let before = try await state()
+                let said = try await deployment.run(
+                    "garbage-collector",
+                    ["--dry-run"],
+                    ["ENTREPOT_GC_GRACE": "0s", "ENTREPOT_DEFAULT_TAG_EXPIRATION": "0s"]
+                )
+                #expect(said.contains("tags\t1\t0 bytes") && said.contains("blobs\t0\t0 bytes"), "\(said)")
+                #expect(said.contains("orphans\t1\t7 bytes") && said.contains("lost\t0\t0 bytes"), "\(said)")
+                #expect(try await state() == before)
+                try removeFile(file)
+                let later = try await deployment.run("garbage-collector", ["--dry-run"], ["ENTREPOT_GC_GRACE": "0s"])
+                #expect(later.contains("tags\t0\t0 bytes"), "the time machine keeps it: \(later)")
+                #expect(later.contains("lost\t1\t0 bytes"), "\(later)")
+
+                try await deployment.addCollector(["ENTREPOT_GC_SWEEP_INTERVAL": "50ms"])
+                struct Status: Decodable {
+                    struct Count: Decodable, Hashable { let kind: String, items: Int64, bytes: Int64 }
+                    let pending: [Count], collected: [Count]
+                }
+                var status: Status?
+                try await eventually("all of it went, and is told") {
+                    let text = try await deployment.entrepot(["gc", "status", "--json"])
+                    let told = try JSONDecoder().decode(Status.self, from: Data(text.utf8))
+                    status = told
+                    return told.collected.contains { $0.kind == "objects" && $0.items == 1 }
+                        && told.collected.contains { $0.kind == "lost" && $0.items == 1 }
+                        && told.collected.contains { $0.kind == "orphans" && $0.items == 1 }
+                }
+                let collected = try #require(status).collected
+                #expect(collected.contains(.init(kind: "tags", items: 1, bytes: 0)))
+                #expect(collected.contains(.init(kind: "objects", items: 1, bytes: 20_000)))
+                #expect(collected.contains(.init(kind: "orphans", items: 1, bytes: 7)))
+                #expect(try #require(status).pending.allSatisfy { $0.items == 0 })
+                let table = try await deployment.entrepot(["gc", "status"])
+                #expect(table.contains("would go") && table.contains("went"), "\(table)")
             }
         }
     }

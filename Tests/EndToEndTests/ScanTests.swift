@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
-import HTTPTransport
 import HTTPTypes
 import Metadata
 import Models
@@ -12,80 +11,13 @@ import Testing
 
 /// Cached images and the vulnerability scanner, whose part a double plays.
 @Suite struct ScanTests {
-    private static let secret = Data("a secret of thirty-two bytes....".utf8)
-    private static let keyed = [
-        "ENTREPOT_FILL_DELAY": "50ms",
-        "ENTREPOT_SECURITY_SCANNER_V4_PSK": secret.base64EncodedString(),
-    ]
-
-    /// A registry, a deployment that proxies it as `up`, and a scanner that wants the key.
-    private struct Scene {
-        let upstream: ScriptedUpstream
-        let deployment: Deployment
-        let scanner: ScanDouble
-
-        var registry: TestClient { deployment.registry }
-
-        func pull(_ reference: String, _ headers: HTTPFields = [:]) async throws -> TestClient.Answer {
-            try await registry.get("/v2/up/a/b/manifests/\(reference)", headers)
-        }
-
-        func security(_ digest: OCI.Digest) async throws -> TestClient.Answer {
-            try await registry.get("/api/v1/repository/up/a/b/manifest/\(digest)/security?vulnerabilities=true")
-        }
-
-        func state(of image: ImageFixture) async throws -> String? {
-            try await deployment.client.query(
-                "SELECT state FROM manifest_scan JOIN manifest m ON m.id = manifest_id WHERE digest = \(image.digest.rawValue)"
-            ).decodeFirst(String.self)
-        }
-
-        func isScanned(_ image: ImageFixture) async throws {
-            try await eventually("\(image.digest) is scanned") { try await state(of: image) == "scanned" }
-        }
-
-        /// How often the scanner was sent the image.
-        func sent(_ image: ImageFixture) -> Int {
-            scanner.requests.count {
-                $0.method == "POST" && String(decoding: $0.body, as: UTF8.self).contains(image.digest.rawValue)
-            }
-        }
-
-        func killDispatcher() async throws {
-            let victim = try #require(deployment.dispatchers.last)
-            try await victim.stop(SIGKILL)
-        }
-    }
-
-    private static func with(
-        frontends: Int = 1,
-        dispatchers: Int = 1,
-        environment: [String: String] = keyed,
-        _ body: (Scene) async throws -> Void
-    ) async throws {
-        try await ScriptedUpstream.with { upstream in
-            try await ScanDouble.with { scanner in
-                scanner.requireKey(secret)
-                try await Deployment.with(["up=\(upstream.url)"], frontends: frontends, environment: environment) {
-                    deployment in
-                    for _ in 0..<dispatchers { try await deployment.addDispatcher(scanner: scanner.url) }
-                    try await body(Scene(upstream: upstream, deployment: deployment, scanner: scanner))
-                }
-            }
-        }
-    }
-
-    private static func image(_ text: String) async throws -> ImageFixture {
-        .image(layers: [try await .tar(text)], config: .text("{\"name\":\"\(text)\"}"))
-    }
-
     @Test(
         "an image of Debian is pulled through the cache and reported with its packages, each layer by a token of its own"
     )
     func debian() async throws {
         let debian = try await DebianLayer.make()
         let image = ImageFixture.image(layers: [debian.blob, try await .tar("above")])
-        try await Self.with { scene in
+        try await ScanScene.with { scene in
             scene.scanner.know(KnownVulnerability("CVE-2024-1", in: "libc6", severity: "High", fixedIn: "99"))
             scene.upstream.add(image, to: "a/b", tag: "t")
             #expect(try await scene.pull("t").status == 200)
@@ -140,10 +72,40 @@ import Testing
         }
     }
 
+    @Test("the double is a program, too, that says what it is not")
+    func program() async throws {
+        let double = try TestProcess(
+            Executables.path("scan-double"),
+            ["--port", "0", "--vulnerability", "CVE-2024-2=dpkg=Low=99"]
+        )
+        let url = try #require(try await double.line(containing: "listening address=").split(separator: "=").last)
+        #expect(double.lines.first?.contains("not Clair") == true)
+        let image = ImageFixture.image(layers: [try await DebianLayer.make().blob])
+        try await ScriptedUpstream.with { upstream in
+            upstream.add(image, to: "a/b", tag: "t")
+            try await Deployment.with(["up=\(upstream.url)"], environment: ["ENTREPOT_FILL_DELAY": "50ms"]) {
+                deployment in
+                try await deployment.addDispatcher(scanner: String(url))
+                expectServed(try await deployment.registry.get("/v2/up/a/b/manifests/t"), image.bytes)
+                try await eventually("the report is told") {
+                    let path = "/api/v1/repository/up/a/b/manifest/\(image.digest)/security"
+                    return try await deployment.registry.get(path).text.contains("CVE-2024-2")
+                }
+                let shown = try await deployment.entrepot(["scan", "show", "up/a/b:t"])
+                #expect(shown.contains("scanned") && shown.contains("CVE-2024-2") && shown.contains("dpkg"), "\(shown)")
+                let status = try await deployment.entrepot(["scan", "status", "--json"])
+                #expect(status.contains("\"scanned\" : 1") && status.contains("\"due\" : 0"), "\(status)")
+            }
+        }
+        try await double.stop()
+    }
+
     @Test("a scanner that is away is nobody's concern who pulls, and gets everything when it returns")
     func scannerDown() async throws {
-        let images = [try await Self.image("one"), try await Self.image("two"), try await Self.image("three")]
-        try await Self.with(dispatchers: 0) { scene in
+        let images = [
+            try await ScanScene.image("one"), try await ScanScene.image("two"), try await ScanScene.image("three"),
+        ]
+        try await ScanScene.with(dispatchers: 0) { scene in
             scene.scanner.fault("/api/v1/", .truncate(after: 0, reset: true))
             try await scene.deployment.addDispatcher(scanner: scene.scanner.url)
             for (number, image) in images.enumerated() {
@@ -168,7 +130,7 @@ import Testing
     @Test("a layer that arrives late is scanned then")
     func lateLayer() async throws {
         let image = ImageFixture.image(layers: [try await .tar("early"), try await .tar("late")])
-        try await Self.with { scene in
+        try await ScanScene.with { scene in
             scene.upstream.add(image, to: "a/b", tag: "t")
             let gate = Gate()
             scene.upstream.fault("/blobs/\(image.blobs[2].digest)", .hold(gate), times: 1)
@@ -187,13 +149,13 @@ import Testing
 
     @Test("an image whose blobs are all cached is scanned as its manifest arrives")
     func completeFromTheStart() async throws {
-        let image = try await Self.image("shared")
+        let image = try await ScanScene.image("shared")
         let twin = ImageFixture.image(
             layers: Array(image.blobs.dropFirst()),
             config: image.blobs[0],
             extra: ",\"annotations\":{\"a\":\"b\"}"
         )
-        try await Self.with { scene in
+        try await ScanScene.with { scene in
             scene.upstream.add(image, to: "a/b", tag: "t")
             #expect(try await scene.pull("t").status == 200)
             try await scene.isScanned(image)
@@ -205,11 +167,11 @@ import Testing
 
     @Test("of an index each child is scanned; artifacts, images without layers and what isn't known are told apart")
     func kinds() async throws {
-        let child = try await Self.image("child")
+        let child = try await ScanScene.image("child")
         let index = ImageFixture.index([child])
         let artifact = ImageFixture.image(layers: [.text("sbom")], configType: "application/vnd.example.sbom")
         let empty = ImageFixture.image(layers: [], config: .text("{\"of\":\"nothing\"}"))
-        try await Self.with { scene in
+        try await ScanScene.with { scene in
             for (tag, image) in [("i", index), ("s", artifact), ("e", empty)] {
                 scene.upstream.add(image, to: "a/b", tag: tag)
                 #expect(try await scene.pull(tag).status == 200)
@@ -231,11 +193,11 @@ import Testing
 
     @Test("429, 202 and 500 are retried, 400 is final, and what has failed too often waits for another scanner")
     func failures() async throws {
-        var environment = Self.keyed
+        var environment = ScanScene.keyed
         environment["ENTREPOT_SECURITY_SCANNER_MAX_SCAN_RETRIES"] = "1"
-        let image = try await Self.image("failing")
+        let image = try await ScanScene.image("failing")
         let notTar = ImageFixture.image(layers: [.text("no tar")], config: .text("{\"is\":\"no image\"}"))
-        try await Self.with(environment: environment) { scene in
+        try await ScanScene.with(environment: environment) { scene in
             func isDue(_ image: ImageFixture) async throws {
                 try await scene.deployment.client.query(
                     """
@@ -280,12 +242,12 @@ import Testing
 
     @Test("images larger than the scanner is to be sent, and reports that are too old")
     func limits() async throws {
-        var environment = Self.keyed
+        var environment = ScanScene.keyed
         environment["ENTREPOT_SECURITY_SCANNER_V4_INDEX_MAX_LAYER_SIZE"] = "20K"
         environment["ENTREPOT_SCAN_REPORT_AGE"] = "1s"
-        let small = try await Self.image("small")
+        let small = try await ScanScene.image("small")
         let large = ImageFixture.image(layers: [.fixture(BlobFixture(seed: 9_000, size: 30_000))])
-        try await Self.with(environment: environment) { scene in
+        try await ScanScene.with(environment: environment) { scene in
             for (tag, image) in [("s", small), ("l", large)] {
                 scene.upstream.add(image, to: "a/b", tag: tag)
                 #expect(try await scene.pull(tag).status == 200)
@@ -304,70 +266,13 @@ import Testing
         }
     }
 
-    @Test("a dispatcher that is killed loses no image; what has arrived isn't sent again, what hasn't is")
-    func killed() async throws {
-        let (before, after) = (try await Self.image("before"), try await Self.image("after"))
-        try await Self.with { scene in
-            // Killed before the answer of the index call: the call may have come to its end or not.
-            for (tag, image, hasArrived) in [("b", before, false), ("a", after, true)] {
-                let gate = Gate()
-                let match = hasArrived ? "GET /matcher" : "POST /indexer"
-                scene.scanner.fault(match, .hold(gate), times: 1)
-                scene.upstream.add(image, to: "a/b", tag: tag)
-                #expect(try await scene.pull(tag).status == 200)
-                try await eventually("the scanner holds it") { gate.arrivals == 1 }
-                try await scene.killDispatcher()
-                gate.open()
-                if !hasArrived {
-                    try await eventually("it has arrived") { scene.scanner.indexed.contains(image.digest.rawValue) }
-                }
-                try await scene.deployment.addDispatcher(scanner: scene.scanner.url)
-                try await scene.isScanned(image)
-                // What was held has run to its end: it was asked for, and not sent twice.
-                #expect(scene.sent(image) == 1, "\(tag)")
-                #expect(scene.scanner.count("GET /indexer/api/v1/index_report/\(image.digest)") == 1)
-            }
-            // Killed while the scanner fails: whoever comes next sends it once more.
-            let image = try await Self.image("lost")
-            let gate = Gate()
-            scene.scanner.fault("POST /indexer", .hold(gate), times: 1)
-            scene.upstream.add(image, to: "a/b", tag: "l")
-            #expect(try await scene.pull("l").status == 200)
-            try await eventually("the scanner holds it") { gate.arrivals == 1 }
-            try await scene.killDispatcher()
-            try await scene.deployment.addDispatcher(scanner: scene.scanner.url)
-            try await scene.isScanned(image)
-            #expect(scene.sent(image) == 2)
-            gate.open()
-        }
-    }
-
-    @Test("a dispatcher that is asked to end hands its images to another one at once")
-    func handedOver() async throws {
-        var environment = Self.keyed
-        environment["ENTREPOT_SHUTDOWN_GRACE"] = "1s"
-        let image = try await Self.image("handed over")
-        try await Self.with(environment: environment) { scene in
-            let gate = Gate()
-            scene.scanner.fault("GET /matcher", .hold(gate), times: 1)
-            scene.upstream.add(image, to: "a/b", tag: "t")
-            #expect(try await scene.pull("t").status == 200)
-            try await eventually("the scanner holds it") { gate.arrivals == 1 }
-            try await scene.deployment.addDispatcher(scanner: scene.scanner.url)
-            #expect(try await scene.deployment.dispatchers[0].stop(SIGTERM) == 0)
-            try await scene.isScanned(image)
-            #expect(scene.sent(image) == 1)
-            gate.open()
-        }
-    }
-
     @Test("many dispatchers send each image once, and no more at once than they may")
     func many() async throws {
-        var environment = Self.keyed
+        var environment = ScanScene.keyed
         environment["ENTREPOT_SCAN_SLOTS"] = "2"
         var images: [ImageFixture] = []
-        for number in 0..<12 { images.append(try await Self.image("image \(number)")) }
-        try await Self.with(dispatchers: 2, environment: environment) { [images] scene in
+        for number in 0..<12 { images.append(try await ScanScene.image("image \(number)")) }
+        try await ScanScene.with(dispatchers: 2, environment: environment) { [images] scene in
             for (number, image) in images.enumerated() {
                 scene.upstream.add(image, to: "a/b", tag: "t\(number)")
                 #expect(try await scene.pull("t\(number)").status == 200)
@@ -380,8 +285,8 @@ import Testing
 
     @Test("a manifest that is gone here is forgotten there")
     func deletion() async throws {
-        let image = try await Self.image("gone")
-        try await Self.with { scene in
+        let image = try await ScanScene.image("gone")
+        try await ScanScene.with { scene in
             scene.upstream.add(image, to: "a/b", tag: "t")
             #expect(try await scene.pull("t").status == 200)
             try await scene.isScanned(image)

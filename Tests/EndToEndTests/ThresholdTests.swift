@@ -3,9 +3,9 @@
 import Foundation
 import Metadata
 import Models
+import Notices
 import OCI
 import Postgres
-import Pruning
 import TestSupport
 import Testing
 

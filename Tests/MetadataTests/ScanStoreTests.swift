@@ -12,79 +12,9 @@ import Testing
 /// Which images are to be scanned. Each test has a database of its own: a scanner's state is one for all.
 @Suite("The store of scans", .timeLimit(.minutes(2)))
 struct ScanStoreTests {
-    private struct Scene {
-        let stores: Stores
-        let scans = ScanStore()
-        let reports = ScanReportStore()
-        let notifications = ScanNotificationStore()
-
-        var client: PostgresClient { stores.client }
-
-        /// Brings a blob here, as a fetch does: its row, and what it completes, in one transaction.
-        func place(_ blob: ImageFixture.Blob) async throws {
-            try await client.withTransaction { transaction in
-                let placement = BlobPlacement(digest: blob.digest, generation: Generation(), sizeBytes: blob.size)
-                // As fetchers do: who stores a manifest takes its locks in the same order.
-                try await UsageStore().lockHolders(of: blob.digest, on: transaction)
-                _ = try await stores.blobs.place(placement, on: transaction)
-                let completed = try await ImageStateStore().completed(by: blob.digest, on: transaction)
-                _ = try await scans.queue(completed, on: transaction)
-            }
-        }
-
-        /// Stores a manifest, as a fetch does.
-        @discardableResult
-        func store(_ image: ImageFixture) async throws -> ManifestID {
-            let document = try ManifestDocument(bytes: image.bytes, contentType: MediaType(image.mediaType))
-            return try await client.withTransaction { transaction in
-                let (_, id) = try await stores.manifests.store(
-                    document,
-                    bytes: image.bytes,
-                    digest: image.digest,
-                    repository: try stores.repository(),
-                    organization: stores.organization,
-                    on: transaction
-                )
-                _ = try await scans.queueIfComplete(id, on: transaction)
-                return id
-            }
-        }
-
-        func complete(_ image: ImageFixture) async throws -> ManifestID {
-            let id = try await store(image)
-            for blob in image.blobs { try await place(blob) }
-            return id
-        }
-
-        func state(_ id: ManifestID) async throws -> ScanState? { try await scans.image(id, on: client)?.state }
-
-        func due() async throws -> [ManifestID] {
-            try await scans.takeDue(limit: 100, pause: .seconds(3_600), on: client)
-        }
-
-        func record(_ verdict: ScanVerdict, _ id: ManifestID, indexState: String? = "s1") async throws {
-            try await scans.record(
-                verdict,
-                of: id,
-                indexState: indexState,
-                isIndexed: verdict.state == .scanned,
-                isAnswered: true,
-                on: client
-            )
-        }
-    }
-
-    private static func with(_ body: (Scene) async throws -> Void) async throws {
-        let database = try await PostgresCluster.shared().makeMigratedDatabase()
-        try await TestDatabase.withClient(of: database) { client in
-            let organization = try await Stores.makeOrganization(on: client)
-            try await body(Scene(stores: Stores(client: client, organization: organization)))
-        }
-    }
-
     @Test("an image is queued by its last blob, whichever that is, and not before")
     func lastBlob() async throws {
-        try await Self.with { scene in
+        try await ScanStores.with { scene in
             let image = ImageFixture.unique(layers: 2)
             let id = try await scene.store(image)
             for blob in image.blobs {
@@ -99,7 +29,7 @@ struct ScanStoreTests {
 
     @Test("a manifest whose blobs are all here is queued as it is stored")
     func completeFromTheStart() async throws {
-        try await Self.with { scene in
+        try await ScanStores.with { scene in
             let image = ImageFixture.unique()
             _ = try await scene.complete(image)
             let twin = ImageFixture.image(
@@ -114,7 +44,7 @@ struct ScanStoreTests {
 
     @Test("a blob that is placed while the manifest is stored queues it, whoever commits first")
     func race() async throws {
-        try await Self.with { scene in
+        try await ScanStores.with { scene in
             let other = ImageFixture.unique()
             _ = try await scene.store(other)
             for blob in other.blobs { try await scene.place(blob) }
@@ -145,7 +75,7 @@ struct ScanStoreTests {
 
     @Test("storing waits for a blob that is being placed, and sees it then")
     func storingWaits() async throws {
-        try await Self.with { scene in
+        try await ScanStores.with { scene in
             let image = ImageFixture.image(layers: [.unique()], config: .unique())
             let twin = ImageFixture.image(
                 layers: Array(image.blobs.dropFirst()),
@@ -171,7 +101,7 @@ struct ScanStoreTests {
 
     @Test("how far a blob has come is noted without waiting for whoever stores a manifest that names it")
     func progressIsApart() async throws {
-        try await Self.with { scene in
+        try await ScanStores.with { scene in
             let image = ImageFixture.unique()
             try await scene.store(image)
             let blob = image.blobs[0].digest
@@ -194,7 +124,7 @@ struct ScanStoreTests {
 
     @Test("indexes have no scan of their own, artifacts and images without layers nothing to scan")
     func kinds() async throws {
-        try await Self.with { scene in
+        try await ScanStores.with { scene in
             let image = ImageFixture.unique()
             let index = try await scene.store(.index([image]))
             #expect(try await scene.state(index) == nil)
@@ -241,7 +171,7 @@ struct ScanStoreTests {
 
     @Test("complete images that nobody queued are found")
     func forgotten() async throws {
-        try await Self.with { scene in
+        try await ScanStores.with { scene in
             let id = try await scene.complete(.unique())
             let incomplete = ImageFixture.unique()
             try await scene.store(incomplete)
@@ -254,7 +184,7 @@ struct ScanStoreTests {
 
     @Test("a scanner that changed gets again what it had, and what it failed on, once")
     func indexStates() async throws {
-        try await Self.with { scene in
+        try await ScanStores.with { scene in
             #expect(try await scene.scans.note(indexState: "s1", on: scene.client) == 0)
             var ids: [ScanState: ManifestID] = [:]
             for state in ScanState.allCases where state != .queued {
@@ -284,7 +214,7 @@ struct ScanStoreTests {
 
     @Test("who asks for a fresh report while one is fetched gets another one")
     func refreshing() async throws {
-        try await Self.with { scene in
+        try await ScanStores.with { scene in
             let image = ImageFixture.unique()
             let id = try await scene.complete(image)
             #expect(try await scene.due() == [id])
@@ -298,7 +228,7 @@ struct ScanStoreTests {
 
     @Test("only what the scanner was sent is to be forgotten, and that outlives the manifest")
     func deletions() async throws {
-        try await Self.with { scene in
+        try await ScanStores.with { scene in
             let (sent, unsent) = (ImageFixture.unique(), ImageFixture.unique())
             let ids = [try await scene.complete(sent), try await scene.complete(unsent)]
             try await scene.scans.noteSent(ids[0], on: scene.client)
@@ -315,111 +245,6 @@ struct ScanStoreTests {
             #expect(try await !scene.scans.isCached(sent.digest.rawValue, on: scene.client))
             try await scene.scans.finishDeletion(of: sent.digest.rawValue, on: scene.client)
             #expect(try await scene.reports.overview(on: scene.client).openDeletions == 0)
-        }
-    }
-
-    @Test("a report is kept with its summary, compressed, and told by repository, by manifest and by tag")
-    func reports() async throws {
-        try await Self.with { scene in
-            let image = ImageFixture.unique()
-            let id = try await scene.complete(image)
-            let packages = [
-                ScannedPackage(
-                    name: "p",
-                    version: "1",
-                    layer: "",
-                    findings: [
-                        ScanFinding(severity: .high, name: "CVE-1", fixedBy: "2"),
-                        ScanFinding(severity: .low, name: "CVE-2"),
-                    ]
-                )
-            ]
-            let summary = ScanSummary(packages)
-            let text = "{\"manifest_hash\":\"\(image.digest)\",\"x\":\"\(String(repeating: "abc ", count: 50_000))\"}"
-            try await scene.client.withTransaction { transaction in
-                try await scene.reports.store(text, summary, of: id, on: transaction)
-            }
-            try await scene.record(ScanVerdict(state: .scanned, after: .seconds(86_400)), id)
-            let size = try await scene.client.query("SELECT pg_column_size(report) FROM scan_report").decodeFirst(
-                Int.self
-            )
-            #expect(try #require(size) < text.utf8.count / 10)
-
-            let found = try await scene.reports.find(
-                image.digest,
-                repository: scene.stores.repository(),
-                organization: scene.stores.organization,
-                on: scene.client
-            )
-            #expect(found?.report == text && found?.summary == summary && found?.publicStatus == "scanned")
-            let elsewhere = try await scene.reports.find(
-                image.digest,
-                repository: scene.stores.repository("library/other"),
-                organization: scene.stores.organization,
-                on: scene.client
-            )
-            #expect(elsewhere == nil)
-            let standing = try #require(try await scene.reports.standing(of: id, on: scene.client))
-            #expect(standing.hasReport && standing.worstFixable?.name == "CVE-1")
-
-            let clean = ImageFixture.unique()
-            let index = ImageFixture.index([image, clean])
-            try await scene.store(index)
-            try await scene.store(clean)
-            let digests = [image, clean, index].map(\.digest.rawValue)
-            let lines = try await scene.reports.summaries(of: digests + ["sha256:0"], on: scene.client)
-            #expect(lines.count == 3)
-            #expect(lines[digests[0]]?.summary == summary && lines[digests[2]]?.summary == summary)
-            #expect(lines[digests[1]]?.publicStatus == "queued" && lines[digests[1]]?.summary == nil)
-            let overview = try await scene.reports.overview(on: scene.client)
-            #expect(overview.images == [.scanned: 1])
-        }
-    }
-
-    @Test("a notification that is told twice is one, and each page of it is done once")
-    func notifications() async throws {
-        try await Self.with { scene in
-            let id = UUID()
-            let db = scene.client
-            #expect(try await scene.notifications.receive(id, on: db))
-            #expect(try await !scene.notifications.receive(id, on: db))
-            #expect(try await scene.notifications.takeDue(limit: 10, pause: .seconds(60), on: db) == [id])
-            #expect(try await scene.notifications.takeDue(limit: 10, pause: .seconds(60), on: db) == [])
-            let start = try #require(try await scene.notifications.progress(of: id, on: db))
-            #expect(start.nextPage == nil && start.pages == 0)
-            #expect(try await scene.notifications.advance(id, from: start, to: "2", on: db))
-            #expect(try await !scene.notifications.advance(id, from: start, to: "2", on: db))
-            let second = try #require(try await scene.notifications.progress(of: id, on: db))
-            #expect(second.nextPage == "2" && second.pages == 1)
-            #expect(try await scene.notifications.advance(id, from: second, to: nil, on: db))
-            #expect(try await scene.notifications.progress(of: id, on: db) == nil)
-            #expect(try await !scene.notifications.receive(id, on: db))
-            try await scene.notifications.clean(olderThan: .zero, on: db)
-            #expect(try await scene.notifications.receive(id, on: db))
-        }
-    }
-
-    @Test("places of an image name its live tags, and those of indexes that have it")
-    func places() async throws {
-        try await Self.with { scene in
-            let image = ImageFixture.unique()
-            try await scene.stores.tag("one", image)
-            try await scene.stores.tag("all", .index([image]))
-            try await scene.stores.store(image, in: "library/other")
-            let places = try await scene.notifications.places(of: [image.digest.rawValue], on: scene.client)
-            #expect(places.map(\.repository) == ["library/alpine", "library/other"])
-            #expect(places.map(\.tags) == [["all", "one"], []])
-        }
-    }
-
-    @Test("an organization's policy is kept with it")
-    func policy() async throws {
-        try await Self.with { scene in
-            let organizations = scene.stores.organizations
-            #expect(try await organizations.find(scene.stores.organization, on: scene.client)?.scanPolicy == .off)
-            let policy = ScanPolicy(blockSeverity: .high, unscanned: .wait)
-            try await organizations.setScanPolicy(policy, scene.stores.organization, on: scene.client)
-            #expect(try await organizations.find(scene.stores.organization, on: scene.client)?.scanPolicy == policy)
         }
     }
 }

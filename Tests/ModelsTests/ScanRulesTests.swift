@@ -157,7 +157,10 @@ struct ScanRulesTests {
         ]
         let summary = ScanSummary(packages)
         #expect(summary.packages == 3 && summary.total == 3 && summary.totalFixable == 2)
-        #expect(summary.count(.critical) == 1 && summary.fixableCount(.critical) == 0 && summary.worst == .critical)
+        #expect(
+            summary.count(.critical) == 1 && summary.fixable[Severity.critical.rawValue] == 0
+                && summary.worst == .critical
+        )
         #expect(summary.worstFixable?.name == "H-1" && summary.worstFixable?.package == "a")
         #expect(ScanSummary([]).worst == nil)
     }

@@ -24,6 +24,7 @@ struct ModuleGraphTests {
         // shared flow
         "PullThrough": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres"],
         "Accounts": ["Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
+        "Notices": ["HTTPTransport", "Jobs", "Models"],
         "ServiceRuntime": ["Metadata", "Postgres"],
         // services
         "Frontend": ["Accounts", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
@@ -32,9 +33,10 @@ struct ModuleGraphTests {
             "Accounts", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing",
         ],
         "Scanning": [
-            "Accounts", "Clair", "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough",
+            "Accounts", "Clair", "HTTPTransport", "Jobs", "Metadata", "Models", "Notices", "OCI", "Postgres",
+            "PullThrough",
         ],
-        "Pruning": ["HTTPTransport", "Jobs", "Metadata", "Models", "Postgres", "PullThrough"],
+        "Pruning": ["HTTPTransport", "Jobs", "Metadata", "Models", "Notices", "Postgres", "PullThrough"],
         "Collection": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Operations": ["Jobs", "Metadata", "Models", "OCI", "Postgres"],
         "Supervision": [],
@@ -47,9 +49,9 @@ struct ModuleGraphTests {
             "Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream",
         ],
         "ScanDispatcher": [
-            "Clair", "HTTPTransport", "Models", "Postgres", "PullThrough", "Scanning", "ServiceRuntime",
+            "Clair", "HTTPTransport", "Models", "Notices", "Postgres", "PullThrough", "Scanning", "ServiceRuntime",
         ],
-        "QuotaPruner": ["HTTPTransport", "Postgres", "Pruning", "PullThrough", "ServiceRuntime"],
+        "QuotaPruner": ["HTTPTransport", "Notices", "Postgres", "Pruning", "PullThrough", "ServiceRuntime"],
         "GarbageCollector": ["Blobs", "Collection", "Metadata", "Models", "Postgres", "ServiceRuntime"],
         "Entrepot": [
             "Accounts", "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "Sealing",

@@ -152,10 +152,11 @@ struct CancellationTests {
                 """
                 SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),
                     current_setting('idle_in_transaction_session_timeout'), current_setting('TimeZone'),
-                    current_setting('application_name')
+                    current_setting('application_name'), current_setting('jit')
                 """
-            ).decodeFirst((String, String, String, String, String).self)
-            let (statement, lock, idle, zone, application) = try #require(row)
+            ).decodeFirst((String, String, String, String, String, String).self)
+            let (statement, lock, idle, zone, application, jit) = try #require(row)
+            #expect(jit == "off")
             #expect(statement == "12345ms")
             #expect(lock == "7s")
             #expect(idle == "90s")

@@ -21,7 +21,8 @@ struct DatabaseOptions: ParsableArguments {
         let named = try postgres ?? runtime.settings.secret(SharedSettings.database)
         let database = named.isEmpty ? PrivateCluster.connectionString(dataFolder: try folder(runtime)) : named
         let client = PostgresClient(
-            PostgresConfiguration(connectionString: database, applicationName: "entrepot", maximumConnections: 2),
+            try PostgresConfiguration(connectionString: database, applicationName: "entrepot", maximumConnections: 2)
+                .checked(from: postgres == nil ? SharedSettings.database.name : "--postgres"),
             logger: runtime.logger
         )
         do {

@@ -22,7 +22,7 @@ struct CollectorSettings {
         "GC_BATCH",
         kind: .int,
         default: "100",
-        help: "rows that a step of the collector takes in one transaction"
+        help: "rows that a step of the collector takes in one transaction at most; fewer when that takes long"
     )
     private static let sweepInterval = SettingKey(
         "GC_SWEEP_INTERVAL",

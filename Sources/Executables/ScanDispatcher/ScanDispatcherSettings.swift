@@ -3,6 +3,7 @@
 import Clair
 import Foundation
 import Models
+import Notices
 import Scanning
 import ServiceRuntime
 
@@ -44,6 +45,12 @@ struct ScanDispatcherSettings {
         default: "",
         help: "where vulnerabilities are posted that are found in images that are cached; nowhere if empty"
     )
+    private static let webhookSecret = SettingKey(
+        "VULNERABILITY_WEBHOOK_SECRET",
+        kind: .secret,
+        default: "",
+        help: "signs what is posted, by HMAC-SHA256 in `X-Entrepot-Signature`; nothing is signed if empty"
+    )
     private static let webhookSeverity = SettingKey(
         "VULNERABILITY_WEBHOOK_SEVERITY",
         kind: .string,
@@ -55,7 +62,7 @@ struct ScanDispatcherSettings {
         SharedSettings.keys + ServerSettings.keys + [
             ScannerSettings.feature, ScannerSettings.endpoint, ScannerSettings.key, ScannerSettings.issuer,
             maximumLayerSize, maximumFailures, interval, slots, reportAge, ScannerSettings.layersURL, webhookURL,
-            webhookSeverity,
+            webhookSecret, webhookSeverity,
         ]
 
     let clair: ClairClient.Configuration
@@ -95,7 +102,11 @@ struct ScanDispatcherSettings {
             scanning.limits.maximumLayerBytes = bytes
         }
         if try !settings.string(Self.webhookURL).isEmpty {
-            scanning.webhookURL = try Self.url(Self.webhookURL, settings)
+            let secret = try settings.secret(Self.webhookSecret)
+            scanning.webhook = Webhook(
+                url: try Self.url(Self.webhookURL, settings),
+                secret: secret.isEmpty ? nil : secret
+            )
         }
         let severity = try settings.string(Self.webhookSeverity)
         guard let mildest = Severity(name: severity) else {

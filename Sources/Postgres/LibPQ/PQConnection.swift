@@ -31,6 +31,13 @@ final class PQConnection {
 
     deinit { PQfinish(handle) }
 
+    /// Whether this is a connection string: a URL, or `key=value` words.
+    static func canRead(_ connectionString: String) -> Bool {
+        guard let options = PQconninfoParse(connectionString, nil) else { return false }
+        PQconninfoFree(options)
+        return true
+    }
+
     var isBroken: Bool { PQstatus(handle) == CONNECTION_BAD }
 
     var isIdle: Bool { PQtransactionStatus(handle) == PQTRANS_IDLE }

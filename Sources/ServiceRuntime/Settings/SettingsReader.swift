@@ -70,13 +70,7 @@ package struct SettingsReader: Sendable {
     /// `30s`, `5m`, `2h`, `1d`, `2w`, `250ms`, or seconds.
     package func duration(_ key: SettingKey) throws -> Duration {
         let found = try find(key)
-        let units: [(String, Duration)] = [
-            ("ms", .milliseconds(1)), ("s", .seconds(1)), ("m", .seconds(60)), ("h", .seconds(3_600)),
-            ("d", .seconds(86_400)), ("w", .seconds(604_800)), ("", .seconds(1)),
-        ]
-        for (suffix, unit) in units where found.value.hasSuffix(suffix) {
-            if let count = Int32(found.value.dropLast(suffix.count)), count >= 0 { return unit * Int(count) }
-        }
+        if let duration = DurationText.parse(found.value) { return duration }
         throw error(key, found, "expected a duration such as 30s, 5m or 250ms")
     }
 

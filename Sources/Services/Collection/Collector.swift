@@ -25,31 +25,58 @@ package struct Collector: Sendable {
     package func collect() async throws {
         while true {
             var done = 0
-            done += try await whole("tags") { try await store.forgetTags(limits, on: client) }
-            done += try await whole("memberships") { try await store.dropMembers(limits, on: client) }
-            done += try await whole("manifests") { try await store.dropManifests(limits, on: client) }
-            done += try await whole("condemned") { try await store.condemnBlobs(limits, on: client) }
-            done += try await whole("blobs") { try await store.dropBlobs(limits, on: client) }
+            let ranges = try await store.ranges(on: client)
+            done += try await whole("tags", in: ranges) { try await store.forgetTags(in: $0, $1, on: client) }
+            let owners = try await store.ownersOfMembers(limits, on: client)
+            done += try await whole("memberships", in: owners) {
+                try await store.dropMembers(of: $0, $1, on: client)
+            }
+            done += try await whole("manifests") { try await store.dropManifests($0, on: client) }
+            done += try await whole("condemned") { try await store.condemnBlobs($0, on: client) }
+            done += try await whole("blobs") { try await store.dropBlobs($0, on: client) }
             done += try await whole("objects", removeObjects)
-            done += try await whole("repositories") { try await store.dropRepositories(limits, on: client) }
+            done += try await whole("repositories", in: ranges) {
+                try await store.dropRepositories(in: $0, $1, on: client)
+            }
             guard done > 0 else { return }
         }
     }
 
-    private func whole(_ step: String, _ body: () async throws -> Int) async throws -> Int {
+    private func whole(_ step: String, _ body: (CollectionStore.Limits) async throws -> Int) async throws -> Int {
+        try await whole(step, in: [()]) { try await body($1) }
+    }
+
+    /// Does batch after batch of a step in each of these places.
+    private func whole<Place>(
+        _ step: String,
+        in places: [Place],
+        _ body: (Place, CollectionStore.Limits) async throws -> Int
+    ) async throws -> Int {
+        var pace = Pace(maximum: limits.batch)
         var done = 0
-        while true {
-            try Task.checkCancellation()
-            let batch = try await body()
-            guard batch > 0 else { break }
-            done += batch
+        for place in places {
+            while true {
+                try Task.checkCancellation()
+                var limits = limits
+                limits.batch = pace.size
+                let start = ContinuousClock.now
+                let batch = try await body(place, limits)
+                let duration = ContinuousClock.now - start
+                logger.trace(
+                    "batch",
+                    metadata: ["step": "\(step)", "count": "\(batch)", "us": "\(duration / .microseconds(1))"]
+                )
+                guard batch > 0 else { break }
+                pace.note(duration)
+                done += batch
+            }
         }
         if done > 0 { logger.info("collected", metadata: ["step": "\(step)", "count": "\(done)"]) }
         return done
     }
 
     /// The bytes first, then the row: a crash in between leaves a row whose bytes are removed once more.
-    private func removeObjects() async throws -> Int {
+    private func removeObjects(_ limits: CollectionStore.Limits) async throws -> Int {
         let objects = try await store.garbage(limits, on: client)
         guard !objects.isEmpty else { return 0 }
         let storage = storage

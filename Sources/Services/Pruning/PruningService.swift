@@ -5,6 +5,7 @@ import Jobs
 package import Logging
 import Metadata
 import Models
+package import Notices
 package import Postgres
 package import PullThrough
 import ServiceLifecycle
@@ -61,7 +62,11 @@ package struct PruningService: Service {
             handlers: [
                 PruneHandler(client: client, isKeepingLimits: configuration.isKeepingLimits, logger: logger),
                 RecomputeHandler(client: client, logger: logger),
-                NoticeHandler(webhook: configuration.webhook, transport: transport, logger: logger),
+                NoticeHandler(.thresholdNotice, to: configuration.webhook, transport: transport, logger: logger) {
+                    job in
+                    let notice = try JSONText.decode(ThresholdNotice.self, job.payload)
+                    return NoticeHandler.Notice(id: notice.id, text: notice.text)
+                },
             ],
             client: client,
             notifier: notifier,

@@ -5,12 +5,11 @@ import Jobs
 import Logging
 import Metadata
 import Models
+import Notices
 import Postgres
 
 /// Tells of thresholds that usage has reached, once per crossing: in the log, and to the webhook.
 struct ThresholdWatch: Sendable {
-    private static let attempts = 12
-
     let client: PostgresClient
     let hasWebhook: Bool
     let logger: Logger
@@ -33,7 +32,7 @@ struct ThresholdWatch: Sendable {
             for crossing in crossings {
                 _ = try await queue.enqueue(
                     ThresholdNotice(crossing, id: UUID().uuidString.lowercased()),
-                    maxAttempts: Self.attempts,
+                    maxAttempts: NoticeHandler.maximumAttempts,
                     on: transaction
                 )
             }

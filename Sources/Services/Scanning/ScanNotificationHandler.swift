@@ -6,6 +6,7 @@ import Jobs
 import Logging
 import Metadata
 import Models
+import Notices
 import OCI
 import Postgres
 

@@ -6,6 +6,7 @@ package import HTTPTransport
 import Jobs
 package import Logging
 package import Models
+package import Notices
 package import Postgres
 package import PullThrough
 import ServiceLifecycle
@@ -21,7 +22,7 @@ package struct ScanningService: Service {
         /// Between looks at a scanner that answers.
         package var watchInterval: Duration = .seconds(30)
         /// Where found vulnerabilities are posted; nil for nowhere.
-        package var webhookURL: String?
+        package var webhook: Webhook?
         /// The mildest that is posted.
         package var webhookSeverity = Severity.high
         /// How long a silent dispatcher keeps its jobs.
@@ -86,11 +87,14 @@ package struct ScanningService: Service {
                 client: client,
                 clair: clair,
                 watch: watch,
-                posting: configuration.webhookURL == nil ? nil : configuration.webhookSeverity,
+                posting: configuration.webhook == nil ? nil : configuration.webhookSeverity,
                 notifier: notifier,
                 logger: logger
             ),
-            NoticeHandler(transport: transport, address: configuration.webhookURL, logger: logger),
+            NoticeHandler(.vulnerabilityNotice, to: configuration.webhook, transport: transport, logger: logger) {
+                job in
+                NoticeHandler.Notice(id: "\(job.lease.job)", text: job.payload)
+            },
         ]
         processor = JobProcessor(
             processing,

@@ -59,10 +59,14 @@ package final class ScanDouble: Sendable {
     }
 
     /// Runs a double while `body` runs.
-    package static func with<Result: Sendable>(_ body: (ScanDouble) async throws -> Result) async throws -> Result {
+    /// - Parameter port: 0 for any free one
+    package static func with<Result: Sendable>(
+        port: Int = 0,
+        _ body: (ScanDouble) async throws -> Result
+    ) async throws -> Result {
         let double = try ScanDouble()
         defer { double.layers.transport.shutdown() }
-        return try await TestServer.with { request, writer, channel in
+        return try await TestServer.with(port: port) { request, writer, channel in
             try await double.respond(request, writer, channel)
         } _: { port in
             double.bound.withLock { $0 = port }

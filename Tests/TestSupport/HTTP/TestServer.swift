@@ -10,9 +10,11 @@ import ServiceLifecycle
 package enum TestServer {
     /// Runs a server while `body` runs.
     /// - Parameters:
+    ///   - port: 0 for any free one
     ///   - respond: answers one request
     ///   - body: gets the port
     package static func with<Result: Sendable>(
+        port: Int = 0,
         _ respond:
             @escaping @Sendable @concurrent (Request, consuming ResponseWriter, any Channel) async throws -> Void,
         _ body: (Int) async throws -> Result
@@ -22,7 +24,7 @@ package enum TestServer {
         var logger = Logger(label: "test-server")
         logger.logLevel = .critical
         let server = channel.server(
-            configuration: ServerConfiguration(address: .hostname("127.0.0.1", port: 0)),
+            configuration: ServerConfiguration(address: .hostname("127.0.0.1", port: port)),
             onServerRunning: { announce.yield($0.localAddress?.port ?? 0) },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
             logger: logger

@@ -155,7 +155,25 @@ package final class Deployment: Sendable {
         await client.close()
     }
 
-    private func start(_ program: String, _ settings: [String: String]) throws -> TestProcess {
+    /// Runs a program to its end and returns the lines that it printed. Throws with them when it fails.
+    package func run(
+        _ program: String,
+        _ words: [String],
+        _ settings: [String: String] = [:]
+    ) async throws -> [String] {
+        let process = try start(program, settings, words: words)
+        let status = try await process.exitStatus()
+        guard status == 0 else {
+            throw TestSupportError("\(program) ended with \(status):\n\(process.lines.joined(separator: "\n"))")
+        }
+        return process.lines
+    }
+
+    private func start(
+        _ program: String,
+        _ settings: [String: String],
+        words: [String] = []
+    ) throws -> TestProcess {
         let common = [
             "ENTREPOT_DB_URI": database,
             "ENTREPOT_BLOB_DIRECTORY": storage.path + "/storage",
@@ -168,6 +186,7 @@ package final class Deployment: Sendable {
         ]
         return try TestProcess(
             Executables.path(program),
+            words,
             environment: common.merging(settings) { $1 }
         )
     }

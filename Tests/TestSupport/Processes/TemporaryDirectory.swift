@@ -7,9 +7,9 @@ import Glibc
 package final class TemporaryDirectory: Sendable {
     package let path: String
 
-    package init() throws {
+    package init(in folder: String = "/tmp") throws {
         // Short: podman wants no more than 50 characters, a Unix socket's path not many more.
-        path = "/tmp/entrepot-\(String(UInt64.random(in: 0...UInt64.max), radix: 36))"
+        path = "\(folder)/entrepot-\(String(UInt64.random(in: 0...UInt64.max), radix: 36))"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
     }
 

@@ -19,7 +19,9 @@ struct Migrate: AsyncParsableCommand {
             guard !database.isEmpty else {
                 throw SettingsError("name the database with --postgres or \(SharedSettings.database.name)")
             }
-            let client = PostgresClient(PostgresConfiguration(connectionString: database), logger: runtime.logger)
+            let configuration = try PostgresConfiguration(connectionString: database)
+                .checked(from: postgres == nil ? SharedSettings.database.name : "--postgres")
+            let client = PostgresClient(configuration, logger: runtime.logger)
             let applied = try await Migrator().migrate(client)
             print(applied.isEmpty ? "the schema is current" : "applied: \(applied.map(\.name).joined(separator: ", "))")
             let password = try Superuser.password(runtime.settings)

@@ -60,7 +60,7 @@ struct QuotaCommand: AsyncParsableCommand {
 
         private struct View: Encodable {
             let organization: String
-            @Null var limitBytes: Int64?
+            @Nullable var limitBytes: Int64?
             let usedBytes: Int64
             let reservedBytes: Int64
             let reclaimableBytes: Int64

@@ -89,7 +89,7 @@ struct Bringup {
         let children = configurations.map { configuration in
             ChildProcess(
                 configuration,
-                output: { line in Console.write("[\(configuration.name)] \(line)") },
+                output: { line in Console.write(Self.labelled(line, configuration.name)) },
                 logger: logger
             )
         }
@@ -101,6 +101,11 @@ struct Bringup {
             try await group.waitForAll()
             try result.get()
         }
+    }
+
+    /// Whose line it is; a line of JSON stays one object.
+    private static func labelled(_ line: String, _ process: String) -> String {
+        line.hasPrefix("{\"") ? "{\"process\":\"\(process)\"," + line.dropFirst() : "[\(process)] \(line)"
     }
 
     // MARK: - Database

@@ -4,6 +4,7 @@ import Accounts
 import Foundation
 import HTTPTransport
 import Models
+import Postgres
 import ServiceRuntime
 
 /// What `entrepot up` was told.
@@ -106,6 +107,7 @@ struct UpSettings {
         }
         adminPassword = try Superuser.password(settings)
         let database = try settings.secret(SharedSettings.database)
+        _ = try PostgresConfiguration(connectionString: database).checked(from: SharedSettings.database.name)
         self.database = database.isEmpty ? nil : database
         isScanning =
             try settings.bool(ScannerSettings.feature) && !settings.string(ScannerSettings.endpoint).isEmpty

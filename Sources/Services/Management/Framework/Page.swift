@@ -19,16 +19,3 @@ struct Page: Sendable {
         return (Array(list.prefix(limit)), try PageCursor.encode(end(list[limit - 1])))
     }
 }
-
-/// Encodes nil as null, where leaving the field out would break clients.
-@propertyWrapper
-struct Nullable<Value: Encodable & Sendable>: Encodable, Sendable {
-    var wrappedValue: Value?
-
-    init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        if let wrappedValue { try container.encode(wrappedValue) } else { try container.encodeNil() }
-    }
-}
