@@ -30,6 +30,7 @@ package struct Migration: Sendable, Hashable {
         Migration(version: 10, name: "scan", sql: text(PackageResources.V0010_scan_sql)),
         Migration(version: 11, name: "collection", sql: text(PackageResources.V0011_collection_sql)),
         Migration(version: 12, name: "proof", sql: text(PackageResources.V0012_proof_sql)),
+        Migration(version: 13, name: "log_time", sql: text(PackageResources.V0013_log_time_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
