@@ -21,7 +21,7 @@ struct Entrepot: AsyncParsableCommand {
             QuotaCommand.self, CollectionCommand.self, ScanCommand.self, RepositoryCommand.self, TagCommand.self,
             LogsCommand.self, UserCommand.self,
             RobotCommand.self, TokenCommand.self, LoginCommand.self, LogoutCommand.self, DoctorCommand.self,
-            UpstreamCommand.self, KeyCommand.self, Migrate.self,
+            UpstreamCommand.self, KeyCommand.self, Migrate.self, ReadyCommand.self,
         ]
     )
 
