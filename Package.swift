@@ -198,7 +198,10 @@ let package = Package(
         // Programs: settings, wiring, nothing else.
         program(
             "FrontendProgram",
-            ["Accounts", "Blobs", "Clair", "Frontend", "Jobs", "Management", "OCI", "Postgres", "PullThrough"]
+            [
+                "Accounts", "Blobs", "Clair", "Frontend", "Jobs", "Management", "Models", "OCI", "Postgres",
+                "PullThrough",
+            ]
         ),
         program(
             "FetcherProgram",
@@ -257,6 +260,7 @@ let package = Package(
         tests("ManagementTests", ["Management", "Models"]),
         tests("FrontendTests", ["Frontend", "HTTPTransport", "Models", "OCI", httpTypes]),
         tests("ServiceRuntimeTests", ["ServiceRuntime", logging]),
+        tests("DeployTests", ["ServiceRuntime", yams]),
         tests("AccountsTests", ["Accounts", "Metadata", "Models", "OCI", "Postgres", crypto, jwt, logging]),
         tests("OperationsTests", ["Models", "OCI", "Operations"]),
         tests("SupervisionTests", ["Supervision", logging]),

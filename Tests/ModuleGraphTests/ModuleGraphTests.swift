@@ -40,7 +40,7 @@ struct ModuleGraphTests {
         "Supervision": [],
         // programs
         "FrontendProgram": [
-            "Accounts", "Blobs", "Clair", "Frontend", "Jobs", "Management", "OCI", "Postgres", "PullThrough",
+            "Accounts", "Blobs", "Clair", "Frontend", "Jobs", "Management", "Models", "OCI", "Postgres", "PullThrough",
             "ServiceRuntime",
         ],
         "FetcherProgram": [
