@@ -48,6 +48,10 @@ func library(
     )
 }
 
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    library(name, path: "Sources/Programs/\(name)", dependencies + ["ServiceRuntime"])
+}
+
 func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .executableTarget(
         name: name,
@@ -193,32 +197,37 @@ let package = Package(
         ),
         library("Supervision", path: "Sources/Services/Supervision", [logging, subprocess, systemPackage]),
 
-        // Executables: settings, wiring, nothing else.
-        executable(
-            "RegistryFrontend",
+        // Programs: settings, wiring, nothing else.
+        program(
+            "FrontendProgram",
             [
-                "Accounts", "Blobs", "Clair", "Frontend", "Jobs", "Management", "OCI", "Postgres", "PullThrough",
-                "ServiceRuntime",
+                "Accounts", "Blobs", "Clair", "Frontend", "Jobs", "Management", "Models", "OCI", "Postgres",
+                "PullThrough",
             ]
         ),
-        executable(
-            "UpstreamFetcher",
-            ["Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream"]
+        program(
+            "FetcherProgram",
+            ["Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "Upstream"]
         ),
-        executable(
-            "QuotaPruner",
-            ["HTTPTransport", "Notices", "Postgres", "Pruning", "PullThrough", "ServiceRuntime"]
+        program("PrunerProgram", ["HTTPTransport", "Notices", "Postgres", "Pruning", "PullThrough"]),
+        program("CollectorProgram", ["Blobs", "Collection", "Metadata", "Models", "Postgres"]),
+        program(
+            "DispatcherProgram",
+            ["Clair", "HTTPTransport", "Models", "Notices", "Postgres", "PullThrough", "Scanning"]
         ),
-        executable("GarbageCollector", ["Blobs", "Collection", "Metadata", "Models", "Postgres", "ServiceRuntime"]),
-        executable(
-            "ScanDispatcher",
-            ["Clair", "HTTPTransport", "Models", "Notices", "Postgres", "PullThrough", "Scanning", "ServiceRuntime"]
-        ),
+
+        // Executables: one program each; the operator's command can be any of them.
+        executable("RegistryFrontend", ["FrontendProgram", "ServiceRuntime"]),
+        executable("UpstreamFetcher", ["FetcherProgram", "ServiceRuntime"]),
+        executable("QuotaPruner", ["PrunerProgram", "ServiceRuntime"]),
+        executable("GarbageCollector", ["CollectorProgram", "ServiceRuntime"]),
+        executable("ScanDispatcher", ["DispatcherProgram", "ServiceRuntime"]),
         executable(
             "Entrepot",
             [
-                "Accounts", "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "Sealing",
-                "ServiceRuntime", "Supervision", argumentParser, httpTypes, logging, unixSignals,
+                "Accounts", "CollectorProgram", "DispatcherProgram", "FetcherProgram", "FrontendProgram",
+                "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "PrunerProgram",
+                "Sealing", "ServiceRuntime", "Supervision", argumentParser, httpTypes, logging, unixSignals,
             ]
         ),
 
@@ -263,6 +272,7 @@ let package = Package(
         tests("ManagementTests", ["Management", "Models"]),
         tests("FrontendTests", ["Frontend", "HTTPTransport", "Models", "OCI", httpTypes]),
         tests("ServiceRuntimeTests", ["ServiceRuntime", logging]),
+        tests("DeployTests", ["ServiceRuntime", yams]),
         tests("AccountsTests", ["Accounts", "Metadata", "Models", "OCI", "Postgres", crypto, jwt, logging]),
         tests("OperationsTests", ["Models", "OCI", "Operations"]),
         tests("SupervisionTests", ["Supervision", logging]),

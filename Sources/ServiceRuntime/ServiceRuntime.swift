@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
-import Glibc
 package import Logging
 import Metadata
 package import Postgres
@@ -41,28 +40,6 @@ package struct ServiceRuntime: Sendable {
         logger = try Self.logger(name, settings)
         shutdownGrace = try settings.duration(SharedSettings.shutdownGrace)
         internalAddress = try settings.hostPort(SharedSettings.internalAddress)
-    }
-
-    /// The whole `main` of a service: exit status 2 for a wrong setting, 1 for any other failure to start or run.
-    /// Understands `--config FILE`, and the program's switches, such as `--dry-run`.
-    package static func main(
-        name: String,
-        keys: [SettingKey],
-        switches: Set<String> = [],
-        _ body: (ServiceRuntime) async throws -> Void
-    ) async {
-        do {
-            let arguments = Array(CommandLine.arguments.dropFirst())
-            let config = try configFlag(arguments.filter { !switches.contains($0) })
-            let given = switches.intersection(arguments)
-            try await body(try ServiceRuntime(name: name, keys: keys, config: config, switches: given))
-        } catch let error as SettingsError {
-            complain(name, error)
-            exit(2)
-        } catch {
-            complain(name, error)
-            exit(1)
-        }
     }
 
     /// Runs the services until SIGTERM or SIGINT, then drains them in the reverse of their order.
@@ -128,17 +105,5 @@ package struct ServiceRuntime: Sendable {
         return Logger(label: name) { _ in
             LineLogHandler(service: name, level: level, format: format, write: StandardOutput.write)
         }
-    }
-
-    private static func configFlag(_ arguments: [String]) throws -> String? {
-        switch arguments.count {
-        case 0: return nil
-        case 2 where arguments[0] == "--config": return arguments[1]
-        default: throw SettingsError("\(arguments.joined(separator: " ")): expected nothing, or --config FILE")
-        }
-    }
-
-    private static func complain(_ name: String, _ error: any Error) {
-        FileHandle.standardError.write(Data("\(name): \(error)\n".utf8))
     }
 }

@@ -92,4 +92,28 @@ struct HealthTests {
             }
         }
     }
+
+    @Test("`entrepot ready` says what a service says of itself, by its exit status too")
+    func ready() async throws {
+        let entrepot = try Executables.path("entrepot")
+        let port = try freePort()
+        let environment = ["ENTREPOT_INTERNAL_ADDRESS": "0.0.0.0:\(port)"]
+        try await Deployment.with([], frontends: 0, environment: environment) { deployment in
+            let well = try TestProcess(entrepot, ["ready"], environment: environment)
+            #expect(try await well.exitStatus() == 0)
+            #expect(well.lines == ["ok"])
+
+            let query: Query = "SELECT current_database()"
+            let database = try #require(try await deployment.client.query(query).decode(String.self).first)
+            let server = try await PostgresCluster.shared().connectionString("postgres")
+            try await run("psql", ["-Xqc", "DROP DATABASE \(database) WITH (FORCE)", server])
+            let ill = try TestProcess(entrepot, ["ready", "127.0.0.1:\(port)"])
+            #expect(try await ill.exitStatus() == 1)
+            #expect(ill.lines == ["not ready: database"])
+        }
+        let nobody = try TestProcess(entrepot, ["ready"], environment: environment)
+        #expect(try await nobody.exitStatus() == 5)
+        let unknown = try TestProcess(entrepot, ["ready"])
+        #expect(try await unknown.exitStatus() == 2, "the default takes any port")
+    }
 }

@@ -60,29 +60,80 @@ import Testing
         }
     }
 
-    @Test("containerd pulls through a hosts.toml of the cache, and sends ns")
-    func containerd() async throws {
-        let registry = try await DockerRegistry()
-        let work = try TemporaryDirectory()
-        let layout = try await OCILayout.make(in: work.path + "/image", layers: [200_000, 900_000])
-        let upstream = "127.0.0.1:\(registry.port)"
-        try await run(
-            "skopeo",
-            ["copy", "-q", "--dest-tls-verify=false", layout.reference, "docker://\(upstream)/library/app:v1"]
-        )
-        try await Deployment.with(["cache=http://\(upstream)"]) { deployment in
-            let hosts = "\(work.path)/hosts/\(upstream)"
-            try FileManager.default.createDirectory(atPath: hosts, withIntermediateDirectories: true)
-            let text =
-                "server = \"http://127.0.0.1:9\"\n[host.\"\(deployment.registry.base)\"]\ncapabilities = [\"pull\", \"resolve\"]\n"
-            try text.write(toFile: hosts + "/hosts.toml", atomically: true, encoding: .utf8)
-            let containerd = try await Containerd()
-            try await containerd.pull("\(upstream)/library/app:v1", hosts: work.path + "/hosts")
-            let listed = try await containerd.ctr(["image", "ls"])
-            #expect(listed.contains(layout.digest.description), "\(listed)")
-            let lines = deployment.frontends[0].lines.filter { $0.contains("/library/app/") }
-            #expect(lines.count >= 4 && lines.allSatisfy { $0.contains("status=20") }, "\(lines)")
+    @Test("paths that start with no organization's name are the default organization's, as dockerd asks for them")
+    func defaultOrganization() async throws {
+        try await ScriptedUpstream.with { upstream in
+            upstream.add(Self.image, to: "library/app", tag: "t")
+            upstream.add(Self.image, to: "app", tag: "t")
+            upstream.add(Self.image, to: "other/app", tag: "t")
+            let environment = ["ENTREPOT_DEFAULT_ORGANIZATION": "up"]
+            let proxies = ["up=\(upstream.url)", "other=\(upstream.url)"]
+            try await Deployment.with(proxies, environment: environment) { deployment in
+                let registry = deployment.registry
+                // What dockerd does: a ping, a token for the path as it knows it, the manifest, the blobs.
+                let ping = try await registry.get("/v2/")
+                #expect(ping.status == 401)
+                let scope = "repository:library/app:pull"
+                let token = try await registry.get("/v2/auth?service=entrepot&scope=\(scope)").text
+                struct Token: Decodable { let token: String }
+                let bearer = "Bearer " + (try JSONDecoder().decode(Token.self, from: Data(token.utf8)).token)
+                let path = "/v2/library/app/manifests/t"
+                let manifest = try await registry.send(.get, path, [.authorization: bearer])
+                expectServed(manifest, Self.image.bytes)
+                let layer = "/v2/library/app/blobs/\(Self.image.blobs[1].digest)"
+                #expect(try await registry.send(.get, layer, [.authorization: bearer]).text == "layer")
+                #expect(upstream.count("/v2/library/app/manifests/") > 0)
+
+                for path in ["app", "up/library/app", "other/app"] {
+                    expectServed(try await registry.get("/v2/\(path)/manifests/t"), Self.image.bytes, "\(path)")
+                }
+                #expect(upstream.count("/v2/app/manifests/") > 0 && upstream.count("/v2/other/") == 0)
+                let missing = try await registry.get("/v2/library/none/manifests/t")
+                #expect(missing.status == 404 && missing.errorCode == "MANIFEST_UNKNOWN", "\(missing.text)")
+            }
         }
+    }
+
+    @Test("a default organization that is private wants a token for the path as it was asked for")
+    func privateDefault() async throws {
+        try await ScriptedUpstream.with { upstream in
+            upstream.add(Self.image, to: "library/app", tag: "t")
+            let environment = ["ENTREPOT_DEFAULT_ORGANIZATION": "up"]
+            try await Deployment.with(["up=\(upstream.url)"], environment: environment) { deployment in
+                try await deployment.entrepot(["org", "access", "up", "private"])
+                let path = "/v2/library/app/manifests/t"
+                let refused = try await deployment.registry.get(path)
+                #expect(refused.status == 401)
+                let challenge = try #require(refused.headers[.wwwAuthenticate])
+                #expect(challenge.contains("scope=\"repository:library/app:pull\""))
+                let basic = Data("admin:\(Deployment.operatorPassword)".utf8).base64EncodedString()
+                let answer = try await deployment.registry.send(
+                    .get,
+                    "/v2/auth?service=entrepot&scope=repository:library/app:pull",
+                    [.authorization: "Basic \(basic)"]
+                )
+                struct Token: Decodable { let token: String }
+                let token = try JSONDecoder().decode(Token.self, from: Data(answer.text.utf8)).token
+                let got = try await deployment.registry.send(.get, path, [.authorization: "Bearer \(token)"])
+                expectServed(got, Self.image.bytes)
+            }
+        }
+    }
+
+    @Test("without a default organization such paths are nobody's, and its name is checked")
+    func noDefault() async throws {
+        try await ScriptedUpstream.with { upstream in
+            try await Deployment.with(["up=\(upstream.url)"]) { deployment in
+                let answer = try await deployment.registry.get("/v2/library/app/manifests/t")
+                #expect(answer.status == 401 && upstream.requests.isEmpty)
+            }
+        }
+        let frontend = try TestProcess(
+            Executables.path("registry-frontend"),
+            environment: ["ENTREPOT_DEFAULT_ORGANIZATION": "No Name"]
+        )
+        #expect(try await frontend.exitStatus() == 2)
+        #expect(frontend.lines.contains { $0.contains("DEFAULT_ORGANIZATION") }, "\(frontend.lines)")
     }
 }
 

@@ -40,21 +40,28 @@ struct ModuleGraphTests {
         "Collection": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Operations": ["Jobs", "Metadata", "Models", "OCI", "Postgres"],
         "Supervision": [],
-        // executables
-        "RegistryFrontend": [
-            "Accounts", "Blobs", "Clair", "Frontend", "Jobs", "Management", "OCI", "Postgres", "PullThrough",
+        // programs
+        "FrontendProgram": [
+            "Accounts", "Blobs", "Clair", "Frontend", "Jobs", "Management", "Models", "OCI", "Postgres", "PullThrough",
             "ServiceRuntime",
         ],
-        "UpstreamFetcher": [
+        "FetcherProgram": [
             "Blobs", "Fetcher", "HTTPTransport", "Postgres", "PullThrough", "Sealing", "ServiceRuntime", "Upstream",
         ],
-        "ScanDispatcher": [
+        "DispatcherProgram": [
             "Clair", "HTTPTransport", "Models", "Notices", "Postgres", "PullThrough", "Scanning", "ServiceRuntime",
         ],
-        "QuotaPruner": ["HTTPTransport", "Notices", "Postgres", "Pruning", "PullThrough", "ServiceRuntime"],
-        "GarbageCollector": ["Blobs", "Collection", "Metadata", "Models", "Postgres", "ServiceRuntime"],
+        "PrunerProgram": ["HTTPTransport", "Notices", "Postgres", "Pruning", "PullThrough", "ServiceRuntime"],
+        "CollectorProgram": ["Blobs", "Collection", "Metadata", "Models", "Postgres", "ServiceRuntime"],
+        // executables
+        "RegistryFrontend": ["FrontendProgram", "ServiceRuntime"],
+        "UpstreamFetcher": ["FetcherProgram", "ServiceRuntime"],
+        "ScanDispatcher": ["DispatcherProgram", "ServiceRuntime"],
+        "QuotaPruner": ["PrunerProgram", "ServiceRuntime"],
+        "GarbageCollector": ["CollectorProgram", "ServiceRuntime"],
         "Entrepot": [
-            "Accounts", "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "Sealing",
+            "Accounts", "CollectorProgram", "DispatcherProgram", "FetcherProgram", "FrontendProgram", "HTTPTransport",
+            "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "PrunerProgram", "Sealing",
             "ServiceRuntime", "Supervision",
         ],
     ]
@@ -62,7 +69,7 @@ struct ModuleGraphTests {
     private static let sources = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appending(path: "Sources")
 
-    private static let rooms = ["", "Services", "Executables"]
+    private static let rooms = ["", "Services", "Programs", "Executables"]
 
     /// Module names and the folders of their sources.
     private static func modules() throws -> [String: URL] {

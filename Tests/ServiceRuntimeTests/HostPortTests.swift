@@ -42,4 +42,14 @@ struct HostPortTests {
             }
         }
     }
+
+    @Test("an address that means everywhere is reached on loopback, any other as it is")
+    func fromHere() throws {
+        let table = [
+            "0.0.0.0:80": "127.0.0.1:80", "[::]:80": "[::1]:80", "10.0.0.1:80": "10.0.0.1:80", "host:80": "host:80",
+        ]
+        for (text, reached) in table {
+            #expect(try #require(HostPort(text)).fromHere.description == reached)
+        }
+    }
 }

@@ -53,9 +53,9 @@ struct ReadmeTests {
         for match in section.matches(of: /`((Sources|Tests|deploy)[^`]*)`/) {
             #expect(FileManager.default.fileExists(atPath: "\(Self.root.path)/\(match.1)"), "\(match.1)")
         }
-        for folder in ["Sources", "Sources/Services", "Sources/Executables"] {
+        for folder in ["Sources", "Sources/Services", "Sources/Programs", "Sources/Executables"] {
             for module in try FileManager.default.contentsOfDirectory(atPath: "\(Self.root.path)/\(folder)") {
-                let isRoom = ["Services", "Executables"].contains(module)
+                let isRoom = ["Services", "Programs", "Executables"].contains(module)
                 #expect(isRoom || section.contains("/\(module)`") || section.contains("`\(module)`"), "\(module)")
             }
         }

@@ -23,5 +23,14 @@ package struct HostPort: Hashable, Sendable, CustomStringConvertible {
         self.init(host: String(host), port: port)
     }
 
+    /// How this machine reaches what listens there: loopback stands for an address that means everywhere.
+    package var fromHere: HostPort {
+        switch host {
+        case "0.0.0.0": HostPort(host: "127.0.0.1", port: port)
+        case "::": HostPort(host: "::1", port: port)
+        default: self
+        }
+    }
+
     package var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }

@@ -6,6 +6,7 @@ package import Clair
 package import HummingbirdCore
 import Jobs
 package import Logging
+package import Models
 package import NIOCore
 import NIOPosix
 package import Postgres
@@ -32,6 +33,8 @@ package struct FrontendService: Service {
         package var log = PullLog.Configuration()
         /// Whether upstreams are asked for anything.
         package var isProxying = true
+        /// The organization that paths mean which name none; nil for none.
+        package var defaultOrganization: OrganizationName?
         /// How long a client waits for the scan of an image whose organization wants that.
         package var scanDeadline: Duration = .seconds(60)
         /// What the scanner signs with; nil for a scanner that has nothing to tell us.
@@ -106,7 +109,12 @@ package struct FrontendService: Service {
         self.authenticator = authenticator
         self.other = other
         signer = TokenSigner(client: client, logger: logger)
-        let organizations = OrganizationDirectory(client: client, hub: hub, isProxying: configuration.isProxying)
+        let organizations = OrganizationDirectory(
+            client: client,
+            hub: hub,
+            isProxying: configuration.isProxying,
+            defaultName: configuration.defaultOrganization
+        )
         let responder = RegistryResponder(
             organizations: organizations,
             access: RegistryAccess(

@@ -178,8 +178,7 @@ struct RegistryResponder: Sendable {
         message: "this is a cache: images are pulled through it, and pushed to the registry that it stands for"
     )
 
-    /// The first path component is the organization, the rest the repository in it; unless a mirror's request says which
-    /// registry it means.
+    /// What the path means, unless a mirror's request says which registry it means.
     private func place(
         _ name: RepositoryName,
         _ namespace: String?,
@@ -197,13 +196,13 @@ struct RegistryResponder: Sendable {
             let full = RepositoryName(rawValue: "\(organization.name)/\(rest)") ?? name
             try access.checkPull(caller, from: organization, full, on: channel)
         } else {
-            guard let first = name.components.first.flatMap({ OrganizationName(rawValue: String($0)) }),
-                let below = name.dropping(1)
-            else { throw RegistryError(.nameUnknown, message: "\(name) names no organization and repository") }
-            let found = try await organizations.find(first)
-            try access.checkPull(caller, from: found, name, on: channel)
+            let found = try await organizations.find(path: name)
+            guard found != nil || name.components.count > 1 else {
+                throw RegistryError(.nameUnknown, message: "\(name) names no organization and repository")
+            }
+            try access.checkPull(caller, from: found?.organization, name, on: channel)
             guard let found else { throw RegistryError(.nameUnknown, message: "there is no repository \(name) here") }
-            (organization, rest) = (found, below)
+            (organization, rest) = found
         }
         return RequestedRepository(
             name: name,

@@ -86,11 +86,9 @@ struct TokenEndpoint: Sendable {
 
     private func mayPull(_ scope: TokenScope, _ account: Account?) async throws -> Bool {
         guard scope.type == "repository", scope.actions.contains("pull") || scope.actions.contains("*"),
-            let name = RepositoryName(rawValue: scope.name), name.dropping(1) != nil,
-            let first = name.components.first.flatMap({ OrganizationName(rawValue: String($0)) }),
-            let organization = try await organizations.find(first)
+            let name = RepositoryName(rawValue: scope.name), let found = try await organizations.find(path: name)
         else { return false }
-        return AccessRules.mayPull(account, from: organization)
+        return AccessRules.mayPull(account, from: found.organization)
     }
 
     // MARK: - Reading

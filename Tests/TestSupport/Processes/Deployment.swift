@@ -18,6 +18,8 @@ package final class Deployment: Sendable {
     package let database: String
     let operatorLogin = Once<[String: String]>()
     private let environment: [String: String]
+    /// Folder of the executables; nil for where the build put them.
+    private let programs: String?
     private let markers = Atomic(0)
     private let running = Mutex(
         (
@@ -27,17 +29,20 @@ package final class Deployment: Sendable {
     )
 
     /// Runs `body` against a deployment.
-    /// - Parameter proxies: `ORG=UPSTREAM[/NAMESPACE]`
+    /// - Parameters:
+    ///   - proxies: `ORG=UPSTREAM[/NAMESPACE]`
+    ///   - programs: folder of the services' executables; nil for where the build put them
     package static func with<Result>(
         _ proxies: [String],
         frontends: Int = 1,
         fetchers: Int = 1,
         environment: [String: String] = [:],
+        programs: String? = nil,
         _ body: (Deployment) async throws -> Result
     ) async throws -> Result {
         await permits.acquire()
         defer { permits.release() }
-        let deployment = try await Deployment(proxies, environment: environment)
+        let deployment = try await Deployment(proxies, environment: environment, programs: programs)
         do {
             for _ in 0..<fetchers { try await deployment.addFetcher() }
             for _ in 0..<frontends { try await deployment.addFrontend() }
@@ -50,10 +55,11 @@ package final class Deployment: Sendable {
         }
     }
 
-    private init(_ proxies: [String], environment: [String: String]) async throws {
+    private init(_ proxies: [String], environment: [String: String], programs: String?) async throws {
         database = try await PostgresCluster.shared().makeMigratedDatabase()
         storage = try TemporaryDirectory()
         self.environment = environment
+        self.programs = programs
         var logger = Logger(label: "deployment")
         logger.logLevel = .error
         client = PostgresClient(
@@ -185,7 +191,7 @@ package final class Deployment: Sendable {
             "ENTREPOT_DB_CONNECTION_POOLING_MAX": "8",
         ]
         return try TestProcess(
-            Executables.path(program),
+            programs.map { "\($0)/\(program)" } ?? Executables.path(program),
             words,
             environment: common.merging(settings) { $1 }
         )

@@ -238,15 +238,7 @@ struct Bringup {
         }
     }
 
-    /// An address that listens everywhere is asked on this machine.
-    private func reachable(_ index: Int) -> HostPort {
-        let address = address(index)
-        switch address.host {
-        case "0.0.0.0": return HostPort(host: "127.0.0.1", port: address.port)
-        case "::": return HostPort(host: "::1", port: address.port)
-        default: return address
-        }
-    }
+    private func reachable(_ index: Int) -> HostPort { address(index).fromHere }
 
     private func eventually(
         _ complaint: String,

@@ -3,6 +3,7 @@
 import Clair
 import Frontend
 import Management
+import Models
 import OCI
 import PullThrough
 import ServiceRuntime
@@ -47,10 +48,18 @@ struct FrontendSettings {
         help: "how long the log is kept, in whole days"
     )
 
+    private static let defaultOrganization = SettingKey(
+        "DEFAULT_ORGANIZATION",
+        kind: .string,
+        default: "",
+        help:
+            "the organization that serves paths which start with no organization's name, as Docker's mirrors are asked for"
+    )
+
     static let keys =
         SharedSettings.keys + ServerSettings.keys + [
             listenAddress, manifestTimeout, stallTimeout, relaxedLogging, logRetention, scanTimeout,
-            ScannerSettings.key, ScannerSettings.issuer,
+            defaultOrganization, ScannerSettings.key, ScannerSettings.issuer,
         ]
 
     let blobDirectory: String
@@ -78,6 +87,10 @@ struct FrontendSettings {
         management.hasQuotas = try settings.bool(SharedSettings.quotaManagement)
         management.timeMachine = try settings.duration(SharedSettings.timeMachine)
         frontend.isProxying = try settings.bool(SharedSettings.proxyCache)
+        let organization = try settings.string(Self.defaultOrganization)
+        do { frontend.defaultOrganization = organization.isEmpty ? nil : try OrganizationName(organization) } catch {
+            throw settings.invalid(Self.defaultOrganization, organization, "\(error)")
+        }
         frontend.log.isStrict = try !settings.bool(Self.relaxedLogging)
         frontend.log.retention = try settings.duration(Self.logRetention)
         guard frontend.log.retention >= .seconds(86_400) else {

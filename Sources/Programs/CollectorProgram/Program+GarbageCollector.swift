@@ -5,34 +5,31 @@ import Collection
 import Metadata
 import Models
 import Postgres
-import ServiceRuntime
+package import ServiceRuntime
 
-/// Deletes what nothing refers to any more. With `--dry-run` it only says what would go.
-@main
-struct GarbageCollector {
+extension Program {
     private static let dryRun = "--dry-run"
 
-    static func main() async {
-        await ServiceRuntime.main(
-            name: "garbage-collector",
-            keys: CollectorSettings.keys,
-            switches: [dryRun]
-        ) { runtime in
-            let settings = try CollectorSettings(runtime.settings)
-            let (client, _) = try await runtime.openDatabase()
-            let storage = try FileBlobStorage(root: settings.blobDirectory)
-            guard !runtime.switches.contains(dryRun) else {
-                try await tell(settings, client, storage, runtime)
-                return await client.close()
-            }
-            let collection = CollectionService(
-                settings.collection,
-                client: client,
-                storage: storage,
-                logger: runtime.logger
-            )
-            try await runtime.run([client, collection], healthChecks: [.database(client)])
+    /// Deletes what nothing refers to any more. With `--dry-run` it only says what would go.
+    package static let garbageCollector = Program(
+        name: "garbage-collector",
+        keys: CollectorSettings.keys,
+        switches: [dryRun]
+    ) { runtime in
+        let settings = try CollectorSettings(runtime.settings)
+        let (client, _) = try await runtime.openDatabase()
+        let storage = try FileBlobStorage(root: settings.blobDirectory)
+        guard !runtime.switches.contains(dryRun) else {
+            try await tell(settings, client, storage, runtime)
+            return await client.close()
         }
+        let collection = CollectionService(
+            settings.collection,
+            client: client,
+            storage: storage,
+            logger: runtime.logger
+        )
+        try await runtime.run([client, collection], healthChecks: [.database(client)])
     }
 
     private static func tell(

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Accounts
+import Blobs
+import Frontend
+import Jobs
+import Management
+import Postgres
+import PullThrough
+package import ServiceRuntime
+
+extension Program {
+    /// The registry that clients pull from.
+    package static let registryFrontend = Program(
+        name: "registry-frontend",
+        keys: FrontendSettings.keys
+    ) { runtime in
+        let settings = try FrontendSettings(runtime.settings)
+        let (client, database) = try await runtime.openDatabase()
+        let hub = ChangeHub(database, logger: runtime.logger)
+        let authenticator = Authenticator(client: client, logger: runtime.logger)
+        let storage = try FileBlobStorage(root: settings.blobDirectory)
+        let api = ManagementAPI(
+            settings.management,
+            client: client,
+            authenticator: authenticator,
+            notifier: JobNotifier(client: client, logger: runtime.logger),
+            hub: hub,
+            space: storage.space,
+            logger: runtime.logger
+        )
+        let frontend = FrontendService(
+            settings.frontend,
+            client: client,
+            storage: storage,
+            hub: hub,
+            authenticator: authenticator,
+            other: FrontendService.OtherPaths(prefixes: ManagementAPI.prefixes, run: api.run) { request, channel in
+                try await api.respond(to: request, on: channel)
+            },
+            logger: runtime.logger
+        )
+        try await runtime.run([client, hub, frontend], healthChecks: [.database(client)])
+    }
+}
