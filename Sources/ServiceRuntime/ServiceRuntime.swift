@@ -4,6 +4,8 @@ import Foundation
 import Glibc
 package import Logging
 import Metadata
+import Metrics
+import Models
 package import Postgres
 package import ServiceLifecycle
 import UnixSignals
@@ -17,8 +19,11 @@ package struct ServiceRuntime: Sendable {
     package let switches: Set<String>
     private let shutdownGrace: Duration
     private let internalAddress: HostPort
+    private let metrics: MetricRegistry
 
-    /// - Parameter defaults: what this program has in place of a key's own default
+    /// - Parameters:
+    ///   - defaults: what this program has in place of a key's own default
+    ///   - metrics: what `/metrics` tells
     /// - Throws: ``SettingsError``
     package init(
         name: String,
@@ -27,8 +32,10 @@ package struct ServiceRuntime: Sendable {
         defaults: [SettingKey: String] = [:],
         config: String? = nil,
         switches: Set<String> = [],
-        environment: [String: String] = ProcessInfo.processInfo.environment
+        environment: [String: String] = ProcessInfo.processInfo.environment,
+        metrics: MetricRegistry = MetricRegistry()
     ) throws {
+        self.metrics = metrics
         self.name = name
         self.switches = switches
         settings = try SettingsReader(
@@ -55,7 +62,16 @@ package struct ServiceRuntime: Sendable {
             let arguments = Array(CommandLine.arguments.dropFirst())
             let config = try configFlag(arguments.filter { !switches.contains($0) })
             let given = switches.intersection(arguments)
-            try await body(try ServiceRuntime(name: name, keys: keys, config: config, switches: given))
+            let metrics = MetricRegistry()
+            MetricsSystem.bootstrap(metrics)
+            let runtime = try ServiceRuntime(
+                name: name,
+                keys: keys,
+                config: config,
+                switches: given,
+                metrics: metrics
+            )
+            try await body(runtime)
         } catch let error as SettingsError {
             complain(name, error)
             exit(2)
@@ -66,15 +82,31 @@ package struct ServiceRuntime: Sendable {
     }
 
     /// Runs the services until SIGTERM or SIGINT, then drains them in the reverse of their order.
-    package func run(_ services: [any Service], healthChecks: [HealthCheck]) async throws {
-        let health = HealthServer(address: internalAddress, checks: healthChecks, logger: logger)
+    /// - Parameters:
+    ///   - database: the first of the services; what it doesn't answer for isn't ready
+    ///   - healthChecks: others
+    ///   - departureDelay: between the signal, from which on `/readyz` says no, and the beginning of the shutdown
+    package func run(
+        _ services: [any Service],
+        database: PostgresClient,
+        healthChecks: [HealthCheck] = [],
+        departureDelay: Duration = .zero
+    ) async throws {
+        let health = HealthServer(
+            address: internalAddress,
+            checks: [.database(database)] + healthChecks,
+            metrics: metrics,
+            departureDelay: departureDelay,
+            logger: logger
+        )
+        let readings = DatabaseReadings(client: database, logger: logger)
         // The services end in the reverse of this order: health last, so that it says "not ready" until the end.
         var configuration = ServiceGroupConfiguration(
-            services: ([health] + services + [health.departure]).map { .init(service: $0) },
+            services: ([health] + services + [readings, health.departure]).map { .init(service: $0) },
             gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger
         )
-        configuration.maximumGracefulShutdownDuration = shutdownGrace
+        configuration.maximumGracefulShutdownDuration = shutdownGrace + departureDelay
         logger.notice("started")
         do {
             try await ServiceGroup(configuration: configuration).run()
@@ -125,8 +157,11 @@ package struct ServiceRuntime: Sendable {
         guard let format = LineLogHandler.Format(rawValue: formatText) else {
             throw settings.invalid(SharedSettings.logFormat, formatText, "expected \(SharedSettings.logFormat.help)")
         }
+        let request = Logger.MetadataProvider { RequestID.current.map { ["request.id": "\($0)"] } ?? [:] }
         return Logger(label: name) { _ in
-            LineLogHandler(service: name, level: level, format: format, write: StandardOutput.write)
+            var handler = LineLogHandler(service: name, level: level, format: format, write: StandardOutput.write)
+            handler.metadataProvider = request
+            return handler
         }
     }
 

@@ -10,7 +10,8 @@ struct ModuleGraphTests {
     private static let allowed: [String: Set<String>] = [
         // foundations
         "Postgres": ["CLibPQ"],
-        "HTTPTransport": ["CCurl"],
+        "Addresses": [],
+        "HTTPTransport": ["Addresses", "CCurl"],
         "OCI": [],
         // domain
         "Models": ["OCI"],
@@ -24,9 +25,11 @@ struct ModuleGraphTests {
         // shared flow
         "PullThrough": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres"],
         "Accounts": ["Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
-        "ServiceRuntime": ["Metadata", "Postgres"],
+        "ServiceRuntime": ["Jobs", "Metadata", "Models", "Postgres"],
         // services
-        "Frontend": ["Accounts", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
+        "Frontend": [
+            "Accounts", "Addresses", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough",
+        ],
         "Fetcher": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream"],
         "Management": [
             "Accounts", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing",
@@ -40,7 +43,8 @@ struct ModuleGraphTests {
         "Supervision": [],
         // executables
         "RegistryFrontend": [
-            "Accounts", "Blobs", "Clair", "Frontend", "Jobs", "Management", "OCI", "Postgres", "PullThrough",
+            "Accounts", "Addresses", "Blobs", "Clair", "Frontend", "Jobs", "Management", "OCI", "Postgres",
+            "PullThrough",
             "ServiceRuntime",
         ],
         "UpstreamFetcher": [

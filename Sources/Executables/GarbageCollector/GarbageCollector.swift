@@ -31,7 +31,11 @@ struct GarbageCollector {
                 storage: storage,
                 logger: runtime.logger
             )
-            try await runtime.run([client, collection], healthChecks: [.database(client)])
+            try await runtime.run(
+                [client, collection],
+                database: client,
+                healthChecks: [HealthCheck("storage") { try await storage.check(isWriter: true) }]
+            )
         }
     }
 

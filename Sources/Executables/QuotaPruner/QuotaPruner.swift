@@ -28,7 +28,7 @@ struct QuotaPruner {
                 hub: hub,
                 logger: runtime.logger
             )
-            try await runtime.run([client, hub, pruning], healthChecks: [.database(client)])
+            try await runtime.run([client, hub, pruning], database: client)
         }
     }
 }

@@ -30,7 +30,7 @@ struct ScanDispatcher {
                 hub: hub,
                 logger: runtime.logger
             )
-            try await runtime.run([client, hub, scanning], healthChecks: [.database(client)])
+            try await runtime.run([client, hub, scanning], database: client)
         }
     }
 }
