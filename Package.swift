@@ -20,6 +20,7 @@ let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-h
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioHTTPTypes: Target.Dependency = .product(name: "NIOHTTPTypes", package: "swift-nio-extras")
@@ -98,6 +99,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -114,8 +116,9 @@ let package = Package(
         .systemLibrary(name: "CLinux"),
 
         // Foundations: know nothing of the product.
-        library("Postgres", ["CLibPQ", logging, serviceLifecycle]),
-        library("HTTPTransport", ["CCurl", httpTypes, logging]),
+        library("Postgres", ["CLibPQ", logging, metrics, serviceLifecycle]),
+        library("Addresses", []),
+        library("HTTPTransport", ["Addresses", "CCurl", httpTypes, logging]),
         library("OCI", [crypto, httpTypes]),
 
         // Domain: values and rules, no I/O.
@@ -126,13 +129,16 @@ let package = Package(
 
         // Adapters: each one reaches one thing outside the process.
         library("Metadata", ["Models", "OCI", "Postgres", crypto], resources: [.embedInCode("Migrations")]),
-        library("Jobs", ["Models", "Postgres", logging, serviceLifecycle], exclude: ["README.md"]),
+        library("Jobs", ["Models", "Postgres", logging, metrics, serviceLifecycle], exclude: ["README.md"]),
         library("Blobs", ["CLinux", "Models", "OCI", logging]),
-        library("Upstream", ["HTTPTransport", "Models", "OCI", httpTypes, logging]),
+        library("Upstream", ["HTTPTransport", "Models", "OCI", httpTypes, logging, metrics]),
         library("Clair", ["HTTPTransport", "Models", httpTypes, jwt]),
 
         // Shared flow.
-        library("PullThrough", ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", logging, serviceLifecycle]),
+        library(
+            "PullThrough",
+            ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", logging, metrics, serviceLifecycle]
+        ),
         library(
             "Accounts",
             [
@@ -141,16 +147,23 @@ let package = Package(
             ]
         ),
         library("Notices", ["HTTPTransport", "Jobs", "Models", crypto, httpTypes, logging]),
-        library("ServiceRuntime", ["Metadata", "Postgres", hummingbird, logging, serviceLifecycle, unixSignals, yams]),
+        library(
+            "ServiceRuntime",
+            [
+                "Jobs", "Metadata", "Models", "Postgres", hummingbird, logging, metrics, serviceLifecycle, unixSignals,
+                yams,
+            ]
+        ),
 
         // Services: never import each other.
         library(
             "Frontend",
             path: "Sources/Services/Frontend",
             [
-                "Accounts", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", httpTypes,
-                hummingbirdCore, logging, nioCore, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, nioPosix,
-                serviceLifecycle,
+                "Accounts", "Addresses", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres",
+                "PullThrough",
+                httpTypes, hummingbirdCore, logging, metrics, nioCore, nioHTTP1, nioHTTPTypes,
+                nioHTTPTypesHTTP1, nioPosix, serviceLifecycle,
             ]
         ),
         library(
@@ -188,7 +201,10 @@ let package = Package(
         library(
             "Collection",
             path: "Sources/Services/Collection",
-            ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", logging, serviceLifecycle]
+            [
+                "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", logging, metrics,
+                serviceLifecycle,
+            ]
         ),
         library(
             "Operations",
@@ -201,7 +217,7 @@ let package = Package(
         program(
             "FrontendProgram",
             [
-                "Accounts", "Blobs", "Clair", "Frontend", "Jobs", "Management", "Models", "OCI", "Postgres",
+                "Accounts", "Addresses", "Blobs", "Clair", "Frontend", "Jobs", "Management", "Models", "OCI", "Postgres",
                 "PullThrough",
             ]
         ),
@@ -255,7 +271,8 @@ let package = Package(
         tests("OCITests", ["OCI", crypto, httpTypes]),
         tests("SealingTests", ["Models", "Sealing"]),
         tests("PostgresTests", ["Postgres", logging]),
-        tests("HTTPTransportTests", ["HTTPTransport", httpTypes, logging, nioCore, nioPosix]),
+        tests("AddressesTests", ["Addresses"]),
+        tests("HTTPTransportTests", ["Addresses", "HTTPTransport", httpTypes, logging, nioCore, nioPosix]),
         tests("MetadataTests", ["Metadata", "Models", "OCI", "Postgres", logging]),
         tests("JobsTests", ["Jobs", "Metadata", "Models", "OCI", "Postgres", logging, serviceLifecycle]),
         tests("BlobsTests", ["Blobs", "Models", "OCI"]),
@@ -270,8 +287,8 @@ let package = Package(
         tests("NoticesTests", ["HTTPTransport", "Jobs", "Models", "Notices", "Postgres", logging]),
         tests("CollectionTests", ["Blobs", "Collection", "Metadata", "Models", "OCI", "Postgres", logging]),
         tests("ManagementTests", ["Management", "Models"]),
-        tests("FrontendTests", ["Frontend", "HTTPTransport", "Models", "OCI", httpTypes]),
-        tests("ServiceRuntimeTests", ["ServiceRuntime", logging]),
+        tests("FrontendTests", ["Addresses", "Frontend", "HTTPTransport", "Models", "OCI", httpTypes]),
+        tests("ServiceRuntimeTests", ["ServiceRuntime", logging, metrics]),
         tests("DeployTests", ["ServiceRuntime", yams]),
         tests("AccountsTests", ["Accounts", "Metadata", "Models", "OCI", "Postgres", crypto, jwt, logging]),
         tests("OperationsTests", ["Models", "OCI", "Operations"]),

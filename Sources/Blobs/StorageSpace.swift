@@ -20,6 +20,26 @@ package struct StorageSpace: Sendable, Hashable {
 }
 
 extension FileBlobStorage {
+    /// Looks whether the storage works: lists a folder, and for a writer makes a file and removes it again.
+    /// - Throws: ``BlobStorageError`` when it doesn't. Takes as long as the device does.
+    package func check(isWriter: Bool) async throws {
+        try await BlockingIO.run { try look(isWriter: isWriter) }
+    }
+
+    private func look(isWriter: Bool) throws {
+        guard let folder = opendir(root + "/blobs") else { throw BlobStorageError.system("opendir", root + "/blobs") }
+        closedir(folder)
+        guard isWriter else { return }
+        var path = Array((root + "/.check-XXXXXX").utf8CString)
+        let descriptor = mkstemp(&path)
+        guard descriptor != -1 else { throw BlobStorageError.system("mkstemp", root) }
+        defer {
+            close(descriptor)
+            unlink(path)
+        }
+        guard write(descriptor, "x", 1) == 1 else { throw BlobStorageError.system("write", root) }
+    }
+
     /// Asks the file system. Throws ``BlobStorageError``.
     package func space() throws -> StorageSpace {
         var information = statvfs()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Addresses
 import Foundation
 
 /// Which requests go through a proxy, as the usual environment variables say: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,

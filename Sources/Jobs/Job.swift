@@ -20,6 +20,8 @@ package struct ClaimedJob: Sendable {
     /// 1 at the first attempt.
     package let attempt: Int
     package let maxAttempts: Int
+    /// The request that made the job; nil when nobody asked for it.
+    package let request: RequestID?
 
     package var isLastAttempt: Bool { attempt >= maxAttempts }
 

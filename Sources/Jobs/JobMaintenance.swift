@@ -16,6 +16,7 @@ package struct JobMaintenance: Service {
     private let notifier: JobNotifier
     private let logger: Logger
     private let queue = JobQueue()
+    private let metrics = JobMetrics()
 
     package init(client: PostgresClient, notifier: JobNotifier, logger: Logger) {
         self.client = client
@@ -33,6 +34,7 @@ package struct JobMaintenance: Service {
             on: client
         )
         if !rescued.isEmpty {
+            metrics.rescued(rescued.count)
             logger.warning("jobs rescued", metadata: ["jobs": "\(rescued.map(\.id.rawValue))"])
             await notifier.notify(.jobs, rescued.filter { !$0.isDiscarded }.map(\.queue))
             await notifier.jobsFinished(rescued.filter(\.isDiscarded).map(\.id))

@@ -36,6 +36,7 @@ package struct JobProcessor: Service {
     private let logger: Logger
     private let queue = JobQueue()
     private let running = RunningJobs()
+    private let metrics = JobMetrics()
 
     package init(
         _ configuration: Configuration,
@@ -102,7 +103,7 @@ package struct JobProcessor: Service {
         group.addTask {
             // The work is a group of its own, so that a lost lease ends this job and no other.
             let isOver = await withTaskGroup(of: Bool.self) { work in
-                work.addTask { await perform(job) }
+                work.addTask { await RequestID.$current.withValue(job.request) { await perform(job) } }
                 work.addTask {
                     await slot.untilRevoked()
                     return slot.isRevoked
@@ -120,6 +121,7 @@ package struct JobProcessor: Service {
     /// Returns false when the job was interrupted by the end of this process.
     private func perform(_ job: ClaimedJob) async -> Bool {
         let outcome: JobOutcome
+        let start = ContinuousClock.now
         do {
             guard let handler = handlers[job.kind] else {
                 throw JobQueueError(.corruptRow, "queue \(configuration.queue) has no handler for \(job.kind)")
@@ -128,6 +130,7 @@ package struct JobProcessor: Service {
         } catch is CancellationError {
             return false
         } catch let error as JobQueueError where error.code == .leaseLost {
+            metrics.lostLeases(1)
             logger.warning("lease lost, result dropped", metadata: ["job.id": "\(job.lease.job)"])
             return true
         } catch {
@@ -137,6 +140,7 @@ package struct JobProcessor: Service {
                 result: Self.failure("the cache failed: \(type(of: error))")
             )
         }
+        metrics.ended(job.kind, outcome, after: ContinuousClock.now - start)
         await settle(job, outcome)
         return true
     }
@@ -194,6 +198,7 @@ package struct JobProcessor: Service {
                 let held = try await queue.heartbeat(leases, lease: configuration.lease, on: client)
                 let lost = leases.filter { !held.contains($0) && running.contains($0) }
                 guard !lost.isEmpty else { continue }
+                metrics.lostLeases(lost.count)
                 logger.warning("lease lost, work dropped", metadata: ["job.ids": "\(lost.map(\.job))"])
                 running.revoke(lost)
             } catch is CancellationError {

@@ -42,7 +42,7 @@ extension JobQueue {
                 count(*) FILTER (WHERE state = 'retryable'), count(*) FILTER (WHERE state = 'discarded'),
                 extract(epoch FROM now() - min(scheduled_at) FILTER (
                     WHERE state IN ('available', 'retryable') AND scheduled_at <= now()))::float8
-            FROM job GROUP BY queue
+            FROM job WHERE state <> 'completed' GROUP BY queue
             """
         ).decode((String, Int, Int, Int, Int, Double?).self)
         return JobQueueName.allCases.map { queue in

@@ -25,6 +25,7 @@ package struct JobQueue: Sendable {
     /// Who asks with more urgency than the live job has takes it along: into the queue and to the place that are asked
     /// for, to be done now, however long it was to wait. One that is running stays where it is, and should it fail it is
     /// tried again at once (see ``fail(_:reason:retryAfter:result:on:)``).
+    /// The payload of a new job names the request that is being served, if any, so that the worker's lines can.
     /// - Parameter queue: nil for the kind's own
     package func enqueue<Payload: JobPayload>(
         _ payload: Payload,
@@ -45,7 +46,9 @@ package struct JobQueue: Sendable {
             ), queued AS (
                 INSERT INTO job (queue, kind, priority, organization_id, upstream, unique_key, payload, max_attempts)
                 SELECT \((queue ?? Payload.queue).rawValue), \(Payload.kind.rawValue), \(priority)::smallint,
-                    \(payload.organization.rawValue), \(payload.upstream), \(payload.uniqueKey), \(json: payload),
+                    \(payload.organization.rawValue), \(payload.upstream), \(payload.uniqueKey),
+                    \(json: payload) || jsonb_strip_nulls(jsonb_build_object(
+                        'requestID', \(RequestID.current?.rawValue)::text)),
                     \(maxAttempts)::smallint
                 WHERE NOT EXISTS (SELECT 1 FROM answered)
                 ON CONFLICT (kind, unique_key) WHERE state IN ('available', 'running', 'retryable')
@@ -186,11 +189,11 @@ package struct JobQueue: Sendable {
             SET state = 'running', attempt = attempt + 1, attempted_at = now(), attempted_by = \(claim.worker),
                 lease_token = nextval('job_lease_token'), lease_expires_at = now() + \(seconds: claim.lease)
             FROM picked WHERE job.id = picked.id
-            RETURNING job.id, lease_token, kind, payload, job.priority, attempt, max_attempts
+            RETURNING job.id, lease_token, kind, payload, job.priority, attempt, max_attempts, payload ->> 'requestID'
             """
         ).map { row in
-            let (id, token, kind, payload, priority, attempt, maxAttempts) = try row.decode(
-                (Int64, Int64, String, String, Int, Int, Int).self
+            let (id, token, kind, payload, priority, attempt, maxAttempts, request) = try row.decode(
+                (Int64, Int64, String, String, Int, Int, Int, String?).self
             )
             guard let kind = JobKind(rawValue: kind) else {
                 throw JobQueueError(.corruptRow, "job \(id) is of a kind that this program doesn't know")
@@ -201,7 +204,8 @@ package struct JobQueue: Sendable {
                 payload: payload,
                 priority: priority,
                 attempt: attempt,
-                maxAttempts: maxAttempts
+                maxAttempts: maxAttempts,
+                request: request.flatMap(RequestID.init)
             )
         }
     }

@@ -16,6 +16,18 @@ extension CollectionStore {
         return CollectionCount.Kind.allCases.compactMap { kind in counts.first { $0.kind == kind } }
     }
 
+    /// Bytes that wait for their removal, and for how long the first of them has.
+    package func garbageWaiting(on db: some Queryable) async throws -> (bytes: Int64, age: Duration) {
+        let row = try await db.query(
+            """
+            SELECT coalesce(sum(size_bytes), 0)::bigint,
+                greatest(0, coalesce(extract(epoch FROM now() - min(since)), 0))::float8
+            FROM garbage
+            """
+        ).decodeFirst((Int64, Double).self)
+        return (row?.0 ?? 0, .seconds(row?.1 ?? 0))
+    }
+
     /// What a run would take now, one look at each step: what a step frees for the next one isn't counted.
     package func pending(_ limits: Limits, on db: some Queryable) async throws -> [CollectionCount] {
         let row = try await db.query(

@@ -7,6 +7,20 @@ package struct Migration: Sendable, Hashable {
     package let version: Int
     package let name: String
     package let sql: String
+    /// The programs that can run once it is applied: those that know the migrations up to this one. Its own version, unless
+    /// it says otherwise: then programs of before may go on while others are replaced by those that need it.
+    ///
+    /// A migration that only adds what older programs neither read nor have to write (tables, indexes, columns with a default
+    /// or NULL) can say so. One that renames, removes or restricts can't: it is done in two releases.
+    package let oldestProgram: Int
+
+    /// - Parameter oldestProgram: nil for this one
+    package init(version: Int, name: String, oldestProgram: Int? = nil, sql: String) {
+        self.version = version
+        self.name = name
+        self.oldestProgram = oldestProgram ?? version
+        self.sql = sql
+    }
 
     /// SHA-256 of the SQL: an applied migration never changes.
     package var checksum: String {
@@ -30,7 +44,7 @@ package struct Migration: Sendable, Hashable {
         Migration(version: 10, name: "scan", sql: text(PackageResources.V0010_scan_sql)),
         Migration(version: 11, name: "collection", sql: text(PackageResources.V0011_collection_sql)),
         Migration(version: 12, name: "proof", sql: text(PackageResources.V0012_proof_sql)),
-        Migration(version: 13, name: "log_time", sql: text(PackageResources.V0013_log_time_sql)),
+        Migration(version: 13, name: "log time", oldestProgram: 12, sql: text(PackageResources.V0013_log_time_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

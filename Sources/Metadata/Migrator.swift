@@ -15,9 +15,10 @@ package struct Migrator: Sendable {
         self.migrations = migrations
     }
 
-    /// Applies what is missing, each migration in a transaction of its own, under an advisory lock.
+    /// Applies what is missing, each migration in a transaction of its own, under an advisory lock. Leaves a schema alone
+    /// that is newer, if it is one that this program can run with.
     /// - Returns: the migrations that were applied now; none when the schema was current.
-    /// - Throws: ``MetadataError`` when the database was migrated by another history or a newer binary.
+    /// - Throws: ``MetadataError`` when the database was migrated by another history, or past what this program can run with.
     @discardableResult
     package func migrate(_ client: PostgresClient) async throws -> [Migration] {
         try await client.withConnection { connection in
@@ -46,12 +47,13 @@ package struct Migrator: Sendable {
         )
     }
 
-    /// Throws ``MetadataError`` unless the database has exactly the migrations that this binary knows.
+    /// Throws ``MetadataError`` unless the database has the migrations that this binary knows, and none beyond them that
+    /// this program can't run with.
     package func check(_ client: PostgresClient) async throws {
         let exists = try await client.query("SELECT to_regclass('schema_migration') IS NOT NULL").decodeFirst(Bool.self)
         let applied = exists == true ? try await applied(on: client) : []
         try verify(applied)
-        guard applied.count == migrations.count else {
+        guard applied.count >= migrations.count else {
             throw MetadataError(
                 .schemaTooOld,
                 "the database has \(applied.count) of \(migrations.count) migrations; run `entrepot migrate`"
@@ -70,6 +72,8 @@ package struct Migrator: Sendable {
             )
             """
         )
+        // The oldest program that can run with it; NULL for no other than those that know it.
+        try await connection.query("ALTER TABLE schema_migration ADD COLUMN IF NOT EXISTS oldest_program integer")
         let applied = try await applied(on: connection)
         try verify(applied)
         let pending = Array(migrations.dropFirst(applied.count))
@@ -85,8 +89,8 @@ package struct Migrator: Sendable {
             try await connection.runScript(migration.sql)
             try await connection.query(
                 """
-                INSERT INTO schema_migration (version, name, checksum)
-                VALUES (\(migration.version), \(migration.name), \(migration.checksum))
+                INSERT INTO schema_migration (version, name, checksum, oldest_program)
+                VALUES (\(migration.version), \(migration.name), \(migration.checksum), \(migration.oldestProgram))
                 """
             )
             try await connection.query("COMMIT")
@@ -96,19 +100,32 @@ package struct Migrator: Sendable {
         }
     }
 
-    private func applied(on db: some Queryable) async throws -> [(version: Int, checksum: String)] {
-        try await db.query("SELECT version, checksum FROM schema_migration ORDER BY version")
-            .decode((Int, String).self)
-            .map { (version: $0.0, checksum: $0.1) }
+    private struct Applied {
+        let version: Int
+        let checksum: String
+        let oldestProgram: Int
     }
 
-    private func verify(_ applied: [(version: Int, checksum: String)]) throws {
+    private func applied(on db: some Queryable) async throws -> [Applied] {
+        // By way of JSON: the column comes with the next migrator.
+        try await db.query(
+            """
+            SELECT version, checksum, coalesce((to_jsonb(m) ->> 'oldest_program')::integer, version)
+            FROM schema_migration m ORDER BY version
+            """
+        ).decode((Int, String, Int).self).map { Applied(version: $0.0, checksum: $0.1, oldestProgram: $0.2) }
+    }
+
+    private func verify(_ applied: [Applied]) throws {
         for (index, row) in applied.enumerated() {
             guard index < migrations.count else {
-                throw MetadataError(
-                    .schemaTooNew,
-                    "the database has migration \(row.version), which is newer than this program"
-                )
+                guard row.oldestProgram <= migrations.count else {
+                    throw MetadataError(
+                        .schemaTooNew,
+                        "the database has migration \(row.version), which this program can't run with"
+                    )
+                }
+                continue
             }
             let known = migrations[index]
             guard known.version == row.version, known.checksum == row.checksum else {

@@ -57,6 +57,25 @@ package struct UsageStore: Sendable {
         )
     }
 
+    /// Organizations that use most, with their limits, if any.
+    package func largest(_ count: Int, on db: some Queryable) async throws -> [OrganizationUsage] {
+        let rows = try await db.query(
+            """
+            SELECT o.name, u.used_bytes, u.reserved_bytes, u.reclaimable_bytes, q.limit_bytes
+            FROM organization_usage u JOIN organization o ON o.id = u.organization_id
+            LEFT JOIN quota q ON q.organization_id = o.id
+            ORDER BY u.used_bytes DESC, o.id LIMIT \(count)
+            """
+        ).decode((String, Int64, Int64, Int64, Int64?).self)
+        return try rows.map { name, used, reserved, reclaimable, limit in
+            OrganizationUsage(
+                name: try parsed(name, "name"),
+                usage: Usage(usedBytes: used, reservedBytes: reserved, reclaimableBytes: reclaimable),
+                limitBytes: limit
+            )
+        }
+    }
+
     // MARK: - Locks
 
     /// Takes the organization's lock until the transaction ends. Take it before anything else.
@@ -149,4 +168,12 @@ package struct UsageStore: Sendable {
         let (used, reserved, reclaimable) = try row.decode((Int64, Int64, Int64).self)
         return Usage(usedBytes: used, reservedBytes: reserved, reclaimableBytes: reclaimable)
     }
+}
+
+/// What an organization uses, and may use.
+package struct OrganizationUsage: Sendable, Hashable {
+    package let name: OrganizationName
+    package let usage: Usage
+    /// Nil for no limit.
+    package let limitBytes: Int64?
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Logging
+import Metrics
 import ServiceLifecycle
 import Synchronization
 
@@ -24,6 +25,9 @@ package final class PostgresClient: Queryable, Service {
     private let logger: Logger
     private let state: Mutex<State>
     private let clock = ContinuousClock()
+    private let inUse = Meter(label: "postgres_pool_connections_in_use")
+    private let waits = Timer(label: "postgres_pool_wait_seconds")
+    private let timeouts = Counter(label: "postgres_pool_timeouts_total")
 
     package init(_ configuration: PostgresConfiguration, logger: Logger) {
         self.configuration = configuration
@@ -69,7 +73,11 @@ package final class PostgresClient: Queryable, Service {
         _ body: (Connection) async throws -> Result
     ) async throws -> Result {
         let connection = try await lease()
-        defer { giveBack(connection) }
+        inUse.increment()
+        defer {
+            inUse.decrement()
+            giveBack(connection)
+        }
         return try await body(connection)
     }
 
@@ -137,14 +145,17 @@ package final class PostgresClient: Queryable, Service {
         case .closed: throw PostgresError(.poolClosed, "the client was closed")
         case .wait: break
         }
+        let start = clock.now
+        defer { waits.record(duration: clock.now - start) }
         let id = state.withLock { state in
             state.nextWaiter += 1
             return state.nextWaiter
         }
         return try await withThrowingTaskGroup(of: Grant.self) { group in
             group.addTask { try await self.wait(id) }
-            group.addTask { [clock, configuration] in
+            group.addTask { [clock, configuration, timeouts] in
                 try await clock.sleep(until: deadline)
+                timeouts.increment()
                 throw PostgresError(
                     .acquireTimeout,
                     "all \(configuration.maximumConnections) connections stayed busy for \(configuration.acquireTimeout)"

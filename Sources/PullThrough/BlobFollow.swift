@@ -44,6 +44,8 @@ package final class BlobFollow: Sendable {
     }
 
     package let fetch: BlobFetch
+    /// The request that began it.
+    let request = RequestID.current
     private let stallDeadline: Duration
     private let state = Mutex(State())
 

@@ -57,7 +57,7 @@ package final class BlobFollower: Service {
     package func run() async throws {
         await withDiscardingTaskGroup { group in
             for await follow in follows {
-                group.addTask { [self] in await drive(follow) }
+                group.addTask { [self] in await RequestID.$current.withValue(follow.request) { await drive(follow) } }
             }
             group.cancelAll()
         }

@@ -2,6 +2,7 @@
 
 package import Jobs
 package import Logging
+import Metrics
 package import Models
 package import Postgres
 import ServiceLifecycle
@@ -33,6 +34,11 @@ package final class FetchDesk: Service {
     private let deadline: Duration
     private let logger: Logger
     private let queue = JobQueue()
+    private let waits = Dictionary(
+        uniqueKeysWithValues: [JobKind.manifestFetch, .listFetch].map {
+            ($0, Timer(label: "entrepot_fetch_wait_seconds", dimensions: [("kind", $0.rawValue)]))
+        }
+    )
     private let open = Mutex<[Key: SharedOutcome<JobStatus>]>([:])
     private let asks: AsyncStream<Ask>
     private let submit: AsyncStream<Ask>.Continuation
@@ -61,6 +67,8 @@ package final class FetchDesk: Service {
     /// - Throws: ``FetchFailure``; `CancellationError` when the caller's task is cancelled.
     package func fetch<Fetch: FetchPayload>(_ fetch: Fetch) async throws -> Fetch.Success {
         let key = Key(kind: Fetch.kind, uniqueKey: fetch.uniqueKey)
+        let start = ContinuousClock.now
+        defer { waits[Fetch.kind]?.record(duration: ContinuousClock.now - start) }
         let (outcome, isNew) = open.withLock { open in
             if let outcome = open[key] { return (outcome, false) }
             let outcome = SharedOutcome<JobStatus>()
@@ -68,8 +76,9 @@ package final class FetchDesk: Service {
             return (outcome, true)
         }
         if isNew {
+            let request = RequestID.current
             let enqueue: @Sendable () async throws -> JobID = { [queue, client] in
-                try await queue.enqueue(fetch, on: client)
+                try await RequestID.$current.withValue(request) { try await queue.enqueue(fetch, on: client) }
             }
             submit.yield(Ask(key: key, queue: Fetch.queue, enqueue: enqueue, outcome: outcome))
         }

@@ -3,6 +3,7 @@
 import Jobs
 package import Logging
 import Metadata
+import Metrics
 package import Models
 package import Postgres
 import ServiceLifecycle
@@ -22,6 +23,7 @@ package final class PullLog: Service {
 
     private struct Pending {
         let entry: LogEntry
+        let since = ContinuousClock.now
         /// Who waits for the commit.
         let waiter: CheckedContinuation<Void, any Error>?
     }
@@ -40,6 +42,9 @@ package final class PullLog: Service {
     private let store = LogStore()
     private let wakeUp = WakeUp()
     private let pending = Mutex<[Pending]>([])
+    private let batchEntries = Recorder(label: "entrepot_log_batch_entries")
+    private let waits = Timer(label: "entrepot_log_wait_seconds")
+    private let failures = Counter(label: "entrepot_log_failed_entries_total")
 
     package init(_ configuration: Configuration, client: PostgresClient, logger: Logger) {
         self.configuration = configuration
@@ -56,7 +61,10 @@ package final class PullLog: Service {
                 pending.append(Pending(entry: entry, waiter: nil))
                 return false
             }
-            if isFull { logger.error("log is full, an entry is lost", metadata: ["kind": "\(entry.kind)"]) }
+            if isFull {
+                failures.increment()
+                logger.error("log is full, an entry is lost", metadata: ["kind": "\(entry.kind)"])
+            }
             return wakeUp.wake()
         }
         try await withCheckedThrowingContinuation { continuation in
@@ -104,7 +112,11 @@ package final class PullLog: Service {
             do {
                 try await store.append(batch.map(\.entry), on: client)
                 for one in batch { one.waiter?.resume() }
+                batchEntries.record(batch.count)
+                let now = ContinuousClock.now
+                for one in batch { waits.record(duration: now - one.since) }
             } catch {
+                failures.increment(by: batch.count)
                 logger.error("log can't be written", metadata: ["count": "\(batch.count)", "error": "\(error)"])
                 // Who waits is told; what nobody waits for stays until the database is back.
                 for one in batch { one.waiter?.resume(throwing: error) }

@@ -2,6 +2,7 @@
 
 import Foundation
 import Glibc
+import Metrics
 
 /// A service as a program: what it reads, and what it does with that.
 package struct Program: Sendable {
@@ -33,7 +34,16 @@ package struct Program: Sendable {
             let arguments = Array(CommandLine.arguments.dropFirst())
             let config = try Self.configFlag(arguments.filter { !switches.contains($0) })
             let given = switches.intersection(arguments)
-            try await body(try ServiceRuntime(name: name, keys: keys, config: config, switches: given))
+            let metrics = MetricRegistry()
+            MetricsSystem.bootstrap(metrics)
+            let runtime = try ServiceRuntime(
+                name: name,
+                keys: keys,
+                config: config,
+                switches: given,
+                metrics: metrics
+            )
+            try await body(runtime)
         } catch let error as SettingsError {
             complain(error)
             exit(2)

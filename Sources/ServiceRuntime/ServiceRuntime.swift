@@ -3,6 +3,8 @@
 import Foundation
 package import Logging
 import Metadata
+import Metrics
+import Models
 package import Postgres
 package import ServiceLifecycle
 import UnixSignals
@@ -16,8 +18,11 @@ package struct ServiceRuntime: Sendable {
     package let switches: Set<String>
     private let shutdownGrace: Duration
     private let internalAddress: HostPort
+    private let metrics: MetricRegistry
 
-    /// - Parameter defaults: what this program has in place of a key's own default
+    /// - Parameters:
+    ///   - defaults: what this program has in place of a key's own default
+    ///   - metrics: what `/metrics` tells
     /// - Throws: ``SettingsError``
     package init(
         name: String,
@@ -26,8 +31,10 @@ package struct ServiceRuntime: Sendable {
         defaults: [SettingKey: String] = [:],
         config: String? = nil,
         switches: Set<String> = [],
-        environment: [String: String] = ProcessInfo.processInfo.environment
+        environment: [String: String] = ProcessInfo.processInfo.environment,
+        metrics: MetricRegistry = MetricRegistry()
     ) throws {
+        self.metrics = metrics
         self.name = name
         self.switches = switches
         settings = try SettingsReader(
@@ -43,15 +50,31 @@ package struct ServiceRuntime: Sendable {
     }
 
     /// Runs the services until SIGTERM or SIGINT, then drains them in the reverse of their order.
-    package func run(_ services: [any Service], healthChecks: [HealthCheck]) async throws {
-        let health = HealthServer(address: internalAddress, checks: healthChecks, logger: logger)
+    /// - Parameters:
+    ///   - database: the first of the services; what it doesn't answer for isn't ready
+    ///   - healthChecks: others
+    ///   - departureDelay: between the signal, from which on `/readyz` says no, and the beginning of the shutdown
+    package func run(
+        _ services: [any Service],
+        database: PostgresClient,
+        healthChecks: [HealthCheck] = [],
+        departureDelay: Duration = .zero
+    ) async throws {
+        let health = HealthServer(
+            address: internalAddress,
+            checks: [.database(database)] + healthChecks,
+            metrics: metrics,
+            departureDelay: departureDelay,
+            logger: logger
+        )
+        let readings = DatabaseReadings(client: database, logger: logger)
         // The services end in the reverse of this order: health last, so that it says "not ready" until the end.
         var configuration = ServiceGroupConfiguration(
-            services: ([health] + services + [health.departure]).map { .init(service: $0) },
+            services: ([health] + services + [readings, health.departure]).map { .init(service: $0) },
             gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger
         )
-        configuration.maximumGracefulShutdownDuration = shutdownGrace
+        configuration.maximumGracefulShutdownDuration = shutdownGrace + departureDelay
         logger.notice("started")
         do {
             try await ServiceGroup(configuration: configuration).run()
@@ -102,8 +125,11 @@ package struct ServiceRuntime: Sendable {
         guard let format = LineLogHandler.Format(rawValue: formatText) else {
             throw settings.invalid(SharedSettings.logFormat, formatText, "expected \(SharedSettings.logFormat.help)")
         }
+        let request = Logger.MetadataProvider { RequestID.current.map { ["request.id": "\($0)"] } ?? [:] }
         return Logger(label: name) { _ in
-            LineLogHandler(service: name, level: level, format: format, write: StandardOutput.write)
+            var handler = LineLogHandler(service: name, level: level, format: format, write: StandardOutput.write)
+            handler.metadataProvider = request
+            return handler
         }
     }
 }

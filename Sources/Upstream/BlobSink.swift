@@ -2,6 +2,7 @@
 
 import HTTPTransport
 import HTTPTypes
+import Metrics
 import Models
 import OCI
 import Synchronization
@@ -49,6 +50,7 @@ final class BlobGate: ResponseSink {
     private let start: BlobStart
     private let sink: any BlobSink
     private let meter: (any UpstreamMeter)?
+    private let received: Counter
     /// The current response and how much of it was swallowed; nil while the sink gets it.
     private let swallowed = Mutex<(head: HTTPTransportHead, bytes: Int)?>(nil)
 
@@ -57,8 +59,10 @@ final class BlobGate: ResponseSink {
         repository: UpstreamRepository,
         start: BlobStart,
         sink: any BlobSink,
-        meter: (any UpstreamMeter)?
+        meter: (any UpstreamMeter)?,
+        received: Counter
     ) {
+        self.received = received
         self.what = what
         self.repository = repository
         self.start = start
@@ -94,6 +98,7 @@ final class BlobGate: ResponseSink {
         }
         guard !isSwallowed else { return }
         meter?.received(bytes.count, for: repository.organization)
+        received.increment(by: bytes.count)
         try sink.write(bytes)
     }
 

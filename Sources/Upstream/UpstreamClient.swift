@@ -2,6 +2,7 @@
 
 package import HTTPTransport
 import HTTPTypes
+import Metrics
 package import Models
 package import OCI
 
@@ -32,6 +33,7 @@ package struct UpstreamClient: Sendable {
     private let authorizer: UpstreamAuthorizer
     private let governor: any UpstreamGovernor
     private let meter: (any UpstreamMeter)?
+    private let metrics = UpstreamMetrics()
 
     /// - Parameters:
     ///   - api: for manifests and tokens, which must not wait behind blobs
@@ -113,6 +115,7 @@ package struct UpstreamClient: Sendable {
         do {
             let bytes = try await response.collect(upTo: limit)
             meter?.received(bytes.count, for: repository.organization)
+            metrics.received(from: repository.address.baseURL).increment(by: bytes.count)
             return (response.head, bytes)
         } catch let error as HTTPTransportError {
             let failure = FetchFailure.transport(error, asking: repository, for: what)
@@ -189,7 +192,7 @@ package struct UpstreamClient: Sendable {
     ) async throws {
         let transport = blobTransport(for: digest)
         let request = blobRequest(repository.blobURL(digest), from: start)
-        let gate = BlobGate(what: "blob \(digest)", repository: repository, start: start, sink: sink, meter: meter)
+        let gate = gate("blob \(digest)", in: repository, from: start, into: sink)
         let head = try await follow(request, in: repository, for: "blob \(digest)") { request in
             do {
                 let head = try await transport.receive(request, into: gate)
@@ -228,7 +231,7 @@ package struct UpstreamClient: Sendable {
         }
         var hops = 0
         while true {
-            let gate = BlobGate(what: what, repository: repository, start: start, sink: sink, meter: meter)
+            let gate = gate(what, in: repository, from: start, into: sink)
             let head: HTTPTransportHead
             do {
                 head = try await blobTransport(for: digest).receive(blobRequest(address, from: start), into: gate)
@@ -248,6 +251,22 @@ package struct UpstreamClient: Sendable {
                 throw FetchFailure(.refusedAddress, "\(repository): \(what): redirected to \(host), which isn't listed")
             }
         }
+    }
+
+    private func gate(
+        _ what: String,
+        in repository: UpstreamRepository,
+        from start: BlobStart,
+        into sink: any BlobSink
+    ) -> BlobGate {
+        BlobGate(
+            what: what,
+            repository: repository,
+            start: start,
+            sink: sink,
+            meter: meter,
+            received: metrics.received(from: repository.address.baseURL)
+        )
     }
 
     private func blobTransport(for digest: Digest) -> HTTPTransport {
@@ -301,7 +320,9 @@ package struct UpstreamClient: Sendable {
             meter?.asked(for: repository.organization)
             do {
                 (response, head) = try await send(request)
+                metrics.asked(baseURL, status: head.status)
             } catch let error as HTTPTransportError {
+                metrics.asked(baseURL, status: nil)
                 let failure = FetchFailure.transport(error, asking: repository, for: what)
                 // A body that broke off was an answer: big ones break where the registry is in good health.
                 if isRegistry, error.code != .truncated, error.code != .idleTimeout {

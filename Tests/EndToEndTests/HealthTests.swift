@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 import Glibc
+import HTTPTransport
 import OCI
 import Postgres
 import TestSupport
@@ -9,13 +11,6 @@ import Testing
 /// What load balancers and orchestrators see of a service.
 @Suite("Health of a service")
 struct HealthTests {
-    /// A client of the port on which a process tells its health.
-    private func health(of process: TestProcess) async throws -> TestClient {
-        let line = try await process.line(containing: "health server address=")
-        let port = try #require(line.split(separator: ":").last)
-        return TestClient("http://127.0.0.1:\(port)")
-    }
-
     private static let image = ImageFixture.single(seed: 11, size: 400_000)
     private let layer: ImageFixture.Blob
 
@@ -42,7 +37,7 @@ struct HealthTests {
         _ deployment: Deployment,
         _ gate: Gate
     ) async throws {
-        let health = try await health(of: process)
+        let health = try await process.internalClient()
         #expect(try await health.get("/readyz").status == 200)
         async let pull = deployment.registry.digest("/v2/cache/app/blobs/\(layer.digest)")
         try await eventually("the layer is under way") { gate.arrivals == 1 }
@@ -71,6 +66,45 @@ struct HealthTests {
         }
     }
 
+    @Test("services that have lost their storage are alive and not ready, and say what is missing, until it is back")
+    func storageGone() async throws {
+        try await Deployment.with([]) { deployment in
+            try await deployment.addCollector()
+            let processes = deployment.frontends + deployment.fetchers + deployment.keepers
+            let blobs = deployment.storage.path + "/storage"
+            for process in processes {
+                let health = try await process.internalClient()
+                #expect(try await health.get("/readyz").status == 200)
+                try FileManager.default.moveItem(atPath: blobs, toPath: blobs + ".away")
+                let answer = try await health.get("/readyz")
+                #expect(answer.status == 503)
+                #expect(answer.text == "not ready: storage\n")
+                #expect(try await health.get("/livez").status == 200)
+                try FileManager.default.moveItem(atPath: blobs + ".away", toPath: blobs)
+                #expect(try await health.get("/readyz").status == 200)
+            }
+            let left = try FileManager.default.contentsOfDirectory(atPath: blobs)
+            #expect(!left.contains { $0.hasPrefix(".check") })
+        }
+    }
+
+    @Test("a frontend that leaves says so before it stops accepting")
+    func departure() async throws {
+        let environment = ["ENTREPOT_SHUTDOWN_DELAY": "2s"]
+        try await Deployment.with([], fetchers: 0, environment: environment) { deployment in
+            let frontend = deployment.frontends[0]
+            let health = try await frontend.internalClient()
+            #expect(try await health.get("/readyz").status == 200)
+            frontend.kill(SIGTERM)
+            try await eventually("the frontend isn't ready") { try await health.get("/readyz").status == 503 }
+            // A connection of its own.
+            let late = TestClient(deployment.registry.base)
+            #expect(try await late.get("/v2/").status == 401)
+            #expect(try await frontend.exitStatus() == 0)
+            await #expect(throws: HTTPTransportError.self) { try await TestClient(late.base).get("/v2/") }
+        }
+    }
+
     @Test("a service that has lost its database is alive and not ready, and says what is missing")
     func databaseGone() async throws {
         let environment = ["ENTREPOT_LOG_LEVEL": "debug"]
@@ -78,7 +112,8 @@ struct HealthTests {
             let query: Query = "SELECT current_database()"
             let database = try #require(try await deployment.client.query(query).decode(String.self).first)
             let services = [
-                try await health(of: deployment.frontends[0]), try await health(of: deployment.fetchers[0]),
+                try await deployment.frontends[0].internalClient(),
+                try await deployment.fetchers[0].internalClient(),
             ]
             for service in services { #expect(try await service.get("/readyz").status == 200) }
             let server = try await PostgresCluster.shared().connectionString("postgres")

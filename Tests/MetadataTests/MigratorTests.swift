@@ -50,6 +50,7 @@ struct MigratorTests {
     func numbering() {
         #expect(Migration.all.map(\.version) == Array(1...Migration.all.count))
         #expect(Set(Migration.all.map(\.name)).count == Migration.all.count)
+        #expect(Migration.all.allSatisfy { (1...$0.version).contains($0.oldestProgram) })
     }
 
     @Test("a checksum is the SHA-256 of the SQL, so every change of it shows")
@@ -92,6 +93,37 @@ struct MigratorTests {
             #expect(try await code { try await older.check(client) } == .schemaTooNew)
             #expect(try await code { _ = try await older.migrate(client) } == .schemaTooNew)
             #expect(try await versions(client) == [1, 2])
+        }
+    }
+
+    @Test("a program goes on with a newer schema that says it can, and migrates nothing")
+    func compatible() async throws {
+        try await withEmptyDatabase { client in
+            let additive = Migration(version: 2, name: "two", oldestProgram: 1, sql: Self.second.sql)
+            let last = Migration(version: 3, name: "three", oldestProgram: 2, sql: Self.third.sql)
+            let old = Migrator(migrations: [Self.first])
+            let middle = Migrator(migrations: [Self.first, additive])
+            try await middle.migrate(client)
+            try await old.check(client)
+            #expect(try await old.migrate(client).isEmpty)
+
+            // The middle one can run with the last; the old one can't, whatever the middle said.
+            try await Migrator(migrations: [Self.first, additive, last]).migrate(client)
+            try await middle.check(client)
+            #expect(try await code { try await old.check(client) } == .schemaTooNew)
+            #expect(try await versions(client) == [1, 2, 3])
+        }
+    }
+
+    @Test("a schema that was made before it was noted who can run with it is for those who know it")
+    func unnoted() async throws {
+        try await withEmptyDatabase { client in
+            try await Migrator(migrations: [Self.first, Self.second]).migrate(client)
+            try await client.query("ALTER TABLE schema_migration DROP COLUMN oldest_program")
+            try await Migrator(migrations: [Self.first, Self.second]).check(client)
+            #expect(try await code { try await Migrator(migrations: [Self.first]).check(client) } == .schemaTooNew)
+            try await Migrator(migrations: [Self.first, Self.second, Self.third]).migrate(client)
+            #expect(try await code { try await Migrator(migrations: [Self.first]).check(client) } == .schemaTooNew)
         }
     }
 

@@ -10,7 +10,8 @@ struct ModuleGraphTests {
     private static let allowed: [String: Set<String>] = [
         // foundations
         "Postgres": ["CLibPQ"],
-        "HTTPTransport": ["CCurl"],
+        "Addresses": [],
+        "HTTPTransport": ["Addresses", "CCurl"],
         "OCI": [],
         // domain
         "Models": ["OCI"],
@@ -25,9 +26,11 @@ struct ModuleGraphTests {
         "PullThrough": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres"],
         "Accounts": ["Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Notices": ["HTTPTransport", "Jobs", "Models"],
-        "ServiceRuntime": ["Metadata", "Postgres"],
+        "ServiceRuntime": ["Jobs", "Metadata", "Models", "Postgres"],
         // services
-        "Frontend": ["Accounts", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
+        "Frontend": [
+            "Accounts", "Addresses", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough",
+        ],
         "Fetcher": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream"],
         "Management": [
             "Accounts", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing",
@@ -42,7 +45,8 @@ struct ModuleGraphTests {
         "Supervision": [],
         // programs
         "FrontendProgram": [
-            "Accounts", "Blobs", "Clair", "Frontend", "Jobs", "Management", "Models", "OCI", "Postgres", "PullThrough",
+            "Accounts", "Addresses", "Blobs", "Clair", "Frontend", "Jobs", "Management", "Models", "OCI", "Postgres",
+            "PullThrough",
             "ServiceRuntime",
         ],
         "FetcherProgram": [

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Logging
+import Synchronization
 import TestSupport
 import Testing
 
@@ -16,7 +17,12 @@ struct HealthServerTests {
         let logger = Logger(label: "health") { _ in
             LineLogHandler(service: "health", level: .debug, format: .text) { feed.yield($0) }
         }
-        let server = HealthServer(address: HostPort(host: "127.0.0.1", port: 0), checks: checks, logger: logger)
+        let server = HealthServer(
+            address: HostPort(host: "127.0.0.1", port: 0),
+            checks: checks,
+            metrics: MetricRegistry(),
+            logger: logger
+        )
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             defer { group.cancelAll() }
@@ -49,6 +55,30 @@ struct HealthServerTests {
         #expect(live.status == 200)
         #expect(ready.status == 503)
         #expect(ready.text == "not ready: database, upstream\n")
+    }
+}
+
+@Suite("Health check")
+struct HealthCheckTests {
+    @Test("one that doesn't answer in time has failed, and isn't asked again before it does")
+    func overdue() async throws {
+        let asked = Atomic(0)
+        let (gate, open) = AsyncStream.makeStream(of: Void.self)
+        let check = HealthCheck("storage") {
+            // As a device that hangs: it hears of no cancellation.
+            guard asked.add(1, ordering: .relaxed).newValue == 1 else { return }
+            await Task { for await _ in gate {} }.value
+        }
+        for _ in 0..<3 {
+            await #expect(throws: HealthCheck.Overdue.self) { try await check.run(within: .milliseconds(20)) }
+        }
+        #expect(asked.load(ordering: .relaxed) == 1)
+        open.finish()
+        try await eventually("the check passes") {
+            do { try await check.run(within: .seconds(5)) } catch is HealthCheck.Overdue { return false }
+            return true
+        }
+        #expect(asked.load(ordering: .relaxed) == 2)
     }
 }
 

@@ -29,7 +29,11 @@ extension Program {
             storage: storage,
             logger: runtime.logger
         )
-        try await runtime.run([client, collection], healthChecks: [.database(client)])
+        try await runtime.run(
+            [client, collection],
+            database: client,
+            healthChecks: [HealthCheck("storage") { try await storage.check(isWriter: true) }]
+        )
     }
 
     private static func tell(

@@ -31,6 +31,6 @@ extension Program {
             hub: hub,
             logger: runtime.logger
         )
-        try await runtime.run([client, hub, scanning], healthChecks: [.database(client)])
+        try await runtime.run([client, hub, scanning], database: client)
     }
 }

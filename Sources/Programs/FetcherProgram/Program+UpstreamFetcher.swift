@@ -24,11 +24,12 @@ extension Program {
         let governor = SharedGovernor(client: client, hub: hub, logger: runtime.logger)
         let vault = CredentialVault(keys: settings.privateKeys, client: client, logger: runtime.logger)
         let traffic = TrafficCounter(client: client, logger: runtime.logger)
+        let storage = try FileBlobStorage(root: settings.blobDirectory)
         let fetcher = FetcherService(
             settings.fetcher,
             worker: runtime.worker,
             client: client,
-            storage: try FileBlobStorage(root: settings.blobDirectory),
+            storage: storage,
             upstream: UpstreamClient(
                 api: transports[0],
                 blobTransports: Array(transports.dropFirst()),
@@ -42,6 +43,10 @@ extension Program {
             hub: hub,
             logger: runtime.logger
         )
-        try await runtime.run([client, hub, traffic, vault, fetcher], healthChecks: [.database(client)])
+        try await runtime.run(
+            [client, hub, traffic, vault, fetcher],
+            database: client,
+            healthChecks: [HealthCheck("storage") { try await storage.check(isWriter: true) }]
+        )
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Addresses
 import Clair
 import Frontend
 import Management
@@ -55,20 +56,42 @@ struct FrontendSettings {
         help:
             "the organization that serves paths which start with no organization's name, as Docker's mirrors are asked for"
     )
+    private static let shutdownDelay = SettingKey(
+        "SHUTDOWN_DELAY",
+        kind: .duration,
+        default: "0s",
+        help:
+            "between SIGTERM, from which on `/readyz` says no, and the end of accepting: as long as a balancer needs to see it"
+    )
+    private static let trustedProxies = SettingKey(
+        "TRUSTED_PROXIES",
+        kind: .list,
+        default: "",
+        help: "addresses and networks of proxies that may say for whom they ask"
+    )
+    private static let trustedProxyFields = SettingKey(
+        "TRUSTED_PROXY_FIELDS",
+        kind: .string,
+        default: "x-forwarded",
+        help: "what these proxies write: `x-forwarded` (`X-Forwarded-For`, `-Proto`, `-Host`) or `forwarded` (RFC 7239)"
+    )
 
     static let keys =
         SharedSettings.keys + ServerSettings.keys + [
             listenAddress, manifestTimeout, stallTimeout, relaxedLogging, logRetention, scanTimeout,
-            defaultOrganization, ScannerSettings.key, ScannerSettings.issuer,
+            defaultOrganization, ScannerSettings.key, ScannerSettings.issuer, shutdownDelay, trustedProxies,
+            trustedProxyFields,
         ]
 
     let blobDirectory: String
+    let departureDelay: Duration
     var frontend = FrontendService.Configuration()
     var management = ManagementAPI.Configuration()
 
     /// Throws a settings error that names the key.
     init(_ settings: SettingsReader) throws {
         blobDirectory = try settings.string(SharedSettings.blobDirectory)
+        departureDelay = try settings.duration(Self.shutdownDelay)
         let listen = try settings.hostPort(Self.listenAddress)
         frontend.host = listen.host
         frontend.port = listen.port
@@ -83,6 +106,7 @@ struct FrontendSettings {
             throw settings.invalid(ServerSettings.scheme, scheme, "expected http or https")
         }
         frontend.urlScheme = scheme
+        frontend.proxies = try Self.proxies(settings)
         management.server = hostname.isEmpty ? nil : "\(scheme)://\(hostname)"
         management.hasQuotas = try settings.bool(SharedSettings.quotaManagement)
         management.timeMachine = try settings.duration(SharedSettings.timeMachine)
@@ -103,5 +127,19 @@ struct FrontendSettings {
         do { frontend.scannerKey = secret.isEmpty ? nil : try SharedKey(base64: secret, issuer: issuer) } catch {
             throw settings.invalid(ScannerSettings.key, secret, "\(error)")
         }
+    }
+
+    private static func proxies(_ settings: SettingsReader) throws -> TrustedProxies {
+        var networks: [CIDR] = []
+        for text in try settings.list(trustedProxies) {
+            do { networks.append(try CIDR(text)) } catch {
+                throw settings.invalid(trustedProxies, text, "expected addresses and networks such as 10.0.0.0/8")
+            }
+        }
+        let text = try settings.string(trustedProxyFields)
+        guard let fields = TrustedProxies.Fields(rawValue: text) else {
+            throw settings.invalid(trustedProxyFields, text, "expected x-forwarded or forwarded")
+        }
+        return TrustedProxies(networks: networks, fields: fields)
     }
 }

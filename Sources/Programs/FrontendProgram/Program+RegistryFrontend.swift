@@ -35,11 +35,16 @@ extension Program {
             storage: storage,
             hub: hub,
             authenticator: authenticator,
-            other: FrontendService.OtherPaths(prefixes: ManagementAPI.prefixes, run: api.run) { request, channel in
-                try await api.respond(to: request, on: channel)
+            other: FrontendService.OtherPaths(prefixes: ManagementAPI.prefixes, run: api.run) { request, address in
+                try await api.respond(to: request, from: address)
             },
             logger: runtime.logger
         )
-        try await runtime.run([client, hub, frontend], healthChecks: [.database(client)])
+        try await runtime.run(
+            [client, hub, frontend],
+            database: client,
+            healthChecks: [HealthCheck("storage") { try await storage.check(isWriter: false) }],
+            departureDelay: settings.departureDelay
+        )
     }
 }

@@ -29,6 +29,6 @@ extension Program {
             hub: hub,
             logger: runtime.logger
         )
-        try await runtime.run([client, hub, pruning], healthChecks: [.database(client)])
+        try await runtime.run([client, hub, pruning], database: client)
     }
 }

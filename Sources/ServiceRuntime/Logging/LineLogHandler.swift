@@ -10,6 +10,7 @@ struct LineLogHandler: LogHandler {
 
     var logLevel: Logger.Level
     var metadata: Logger.Metadata = [:]
+    var metadataProvider: Logger.MetadataProvider?
     /// What a JSON line says about itself. A field of such a name is written as `field.NAME`.
     private static let ownKeys: Set = ["time", "level", "service", "message"]
 
@@ -30,7 +31,7 @@ struct LineLogHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        var fields = metadata.merging(event.metadata ?? [:]) { $1 }
+        var fields = (metadataProvider?.get() ?? [:]).merging(metadata) { $1 }.merging(event.metadata ?? [:]) { $1 }
         if let error = event.error, fields["error"] == nil { fields["error"] = "\(error)" }
         let time = Date().ISO8601Format(.iso8601(timeZone: .gmt, includingFractionalSeconds: true)) + "Z"
         switch format {

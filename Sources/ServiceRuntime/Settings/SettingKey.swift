@@ -44,7 +44,7 @@ package enum SharedSettings {
         "INTERNAL_ADDRESS",
         kind: .hostPort,
         default: "127.0.0.1:0",
-        help: "where /livez and /readyz answer; port 0 takes any free one"
+        help: "where /livez, /readyz and /metrics answer; port 0 takes any free one"
     )
     package static let proxyCache = SettingKey(
         "FEATURE_PROXY_CACHE",

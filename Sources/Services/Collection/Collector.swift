@@ -3,6 +3,7 @@
 package import Blobs
 package import Logging
 package import Metadata
+import Metrics
 import Models
 package import Postgres
 
@@ -13,6 +14,7 @@ package struct Collector: Sendable {
     private let limits: CollectionStore.Limits
     private let logger: Logger
     private let store = CollectionStore()
+    private let freed = Counter(label: "entrepot_collected_bytes_total")
 
     package init(client: PostgresClient, storage: any BlobInventory, limits: CollectionStore.Limits, logger: Logger) {
         self.client = client
@@ -69,6 +71,7 @@ package struct Collector: Sendable {
                 guard batch > 0 else { break }
                 pace.note(duration)
                 done += batch
+                Counter(label: "entrepot_collected_items_total", dimensions: [("step", step)]).increment(by: batch)
             }
         }
         if done > 0 { logger.info("collected", metadata: ["step": "\(step)", "count": "\(done)"]) }
@@ -82,6 +85,7 @@ package struct Collector: Sendable {
         let storage = storage
         try await BlockingIO.run { for object in objects { try storage.remove(object) } }
         try await store.forget(objects, on: client)
+        freed.increment(by: objects.reduce(0) { $0 + $1.sizeBytes })
         return objects.count
     }
 }

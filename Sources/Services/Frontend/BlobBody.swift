@@ -120,9 +120,7 @@ struct RegionSender {
         while offset < range.upperBound {
             let end = min(offset + Self.chunkBytes, range.upperBound)
             let region = FileRegion(fileHandle: handle, readerIndex: Int(offset), endIndex: Int(end))
-            let channel = channel
-            // A client that takes no byte for so long has gone without saying so.
-            let timer = channel.eventLoop.scheduleTask(in: TimeAmount(deadline)) { channel.close(promise: nil) }
+            let timer = patience()
             defer { timer.cancel() }
             try await channel.triggerUserOutboundEvent(SendFileRegion(region: region)).get()
             sent.add(end - offset)
@@ -147,6 +145,12 @@ struct RegionSender {
         return handle
     }
 
+    /// A client that takes no byte for so long has gone without saying so.
+    private func patience() -> Scheduled<Void> {
+        let channel = channel
+        return channel.eventLoop.scheduleTask(in: TimeAmount(deadline)) { channel.close(promise: nil) }
+    }
+
     @concurrent
     private func copy(
         _ range: Range<Int64>,
@@ -161,6 +165,8 @@ struct RegionSender {
                 try reader.read(into: UnsafeMutableRawBufferPointer(rebasing: bytes[..<count]), at: offset)
             }
             guard read == count else { throw FetchFailure(.cache, "a stored blob ends before its size") }
+            let timer = patience()
+            defer { timer.cancel() }
             try await writer.write(buffer)
             sent.add(Int64(count))
             offset += Int64(count)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import HTTPTypes
+import Metrics
 import Models
 import OCI
 import PullThrough
@@ -13,6 +14,7 @@ struct BlobEndpoint: Sendable {
     let sendDeadline: Duration
     /// Connections are plain HTTP/1.
     let canSendFiles: Bool
+    let fetchWait = Timer(label: "entrepot_fetch_wait_seconds", dimensions: [("kind", JobKind.blobFetch.rawValue)])
 
     func answer(
         _ digest: Digest,
@@ -94,6 +96,8 @@ struct BlobEndpoint: Sendable {
         case .stored(let reader, _):
             return .stored(reader)
         case .absent(let fetch):
+            let start = ContinuousClock.now
+            defer { fetchWait.record(duration: ContinuousClock.now - start) }
             let handle = follower.join(fetch)
             do {
                 try await handle.follow.beginning()

@@ -7,7 +7,7 @@ package import HummingbirdCore
 import Jobs
 package import Logging
 package import Models
-package import NIOCore
+import NIOCore
 import NIOPosix
 package import Postgres
 package import PullThrough
@@ -39,6 +39,8 @@ package struct FrontendService: Service {
         package var scanDeadline: Duration = .seconds(60)
         /// What the scanner signs with; nil for a scanner that has nothing to tell us.
         package var scannerKey: SharedKey?
+        /// Who may say for whom it asks.
+        package var proxies = TrustedProxies()
         /// Header bytes of a request, all fields together.
         package var maximumHeaderBytes = 32 * 1024
 
@@ -50,12 +52,13 @@ package struct FrontendService: Service {
         package let prefixes: [String]
         /// What answering needs; runs until cancelled, which it is once the last request has been answered.
         package let run: @Sendable () async throws -> Void
-        package let respond: @Sendable (Request, any Channel) async throws -> Response
+        /// Answers a request of a client at an address.
+        package let respond: @Sendable (Request, String) async throws -> Response
 
         package init(
             prefixes: [String],
             run: @escaping @Sendable () async throws -> Void,
-            respond: @escaping @Sendable (Request, any Channel) async throws -> Response
+            respond: @escaping @Sendable (Request, String) async throws -> Response
         ) {
             self.prefixes = prefixes
             self.run = run
@@ -154,6 +157,7 @@ package struct FrontendService: Service {
             log: log,
             traffic: traffic,
             other: other,
+            proxies: configuration.proxies,
             logger: logger
         )
         server = Self.server(configuration, responder, logger, onReady)

@@ -22,16 +22,17 @@ struct TokenService: Sendable {
     static let name = "entrepot"
     static let path = "/v2/auth"
 
-    /// Host, with port if need be, under which clients know us; nil for the address that they connected to. Nothing that a
-    /// client or a proxy writes into a header decides it.
+    /// Host, with port if need be, under which clients know us; nil for what a trusted proxy says, or the address that they
+    /// connected to. Nothing that a client writes into a header decides it.
     let hostname: String?
-    /// `http` or `https`, as clients see it.
+    /// `http` or `https`, as clients see it, unless a trusted proxy knows better.
     let scheme: String
 
     /// The challenge of a 401 (distribution, "Token Authentication Specification").
-    func challenge(on channel: any Channel, scope: String? = nil, error: String? = nil) -> String {
+    func challenge(for origin: RequestOrigin, scope: String? = nil, error: String? = nil) -> String {
+        let host = hostname ?? origin.host ?? Self.address(of: origin.channel)
         var text =
-            "Bearer realm=\"\(scheme)://\(hostname ?? Self.address(of: channel))\(Self.path)\",service=\"\(Self.name)\""
+            "Bearer realm=\"\(origin.scheme ?? scheme)://\(host)\(Self.path)\",service=\"\(Self.name)\""
         if let scope { text += ",scope=\"\(scope)\"" }
         if let error { text += ",error=\"\(error)\"" }
         return text
@@ -53,14 +54,14 @@ struct RegistryAccess: Sendable {
 
     /// Who sends the request.
     /// - Throws: ``RegistryError`` 401 for anything in `Authorization` but a token of ours that is good at this moment
-    func caller(_ headers: HTTPFields, on channel: any Channel) async throws -> Caller {
+    func caller(_ headers: HTTPFields, for origin: RequestOrigin) async throws -> Caller {
         guard let value = headers[.authorization] else { return .nobody }
         let parts = value.split(separator: " ", maxSplits: 1)
         guard parts.count == 2, parts[0].lowercased() == "bearer",
             let token = try await signer.verify(String(parts[1]), service: TokenService.name)
-        else { throw refusal(on: channel) }
+        else { throw refusal(for: origin) }
         guard let id = token.account else { return Caller(account: nil, token: token) }
-        guard let account = try await accounts.find(id, vouchedBy: token.credential) else { throw refusal(on: channel) }
+        guard let account = try await accounts.find(id, vouchedBy: token.credential) else { throw refusal(for: origin) }
         return Caller(account: account, token: token)
     }
 
@@ -74,32 +75,32 @@ struct RegistryAccess: Sendable {
         _ caller: Caller,
         from organization: Organization?,
         _ name: RepositoryName,
-        on channel: any Channel
+        for origin: RequestOrigin
     ) throws {
         if let organization, AccessRules.mayPull(caller.account, from: organization) {
             if organization.isPublic || caller.token?.allowsPull(from: name) == true { return }
-            throw challenge(name, on: channel, error: "insufficient_scope", "the token isn't for \(name)")
+            throw challenge(name, for: origin, error: "insufficient_scope", "the token isn't for \(name)")
         }
         guard let account = caller.account else {
-            throw challenge(name, on: channel, error: nil, "\(name) is not there, or takes a login")
+            throw challenge(name, for: origin, error: nil, "\(name) is not there, or takes a login")
         }
         if account.isSuperuser { throw RegistryError(.nameUnknown, message: "there is no repository \(name) here") }
         throw RegistryError(.denied, message: "\(name) is not there, or \(account.name) may not pull from it")
     }
 
     /// Who asks whether the registry is there is told where tokens come from.
-    func checkPing(_ caller: Caller, on channel: any Channel) throws {
+    func checkPing(_ caller: Caller, for origin: RequestOrigin) throws {
         guard caller.token == nil else { return }
         throw RegistryError(
             .unauthorized,
             message: "get a token first",
-            challenge: service.challenge(on: channel)
+            challenge: service.challenge(for: origin)
         )
     }
 
     private func challenge(
         _ name: RepositoryName,
-        on channel: any Channel,
+        for origin: RequestOrigin,
         error: String?,
         _ message: String
     ) -> RegistryError {
@@ -107,15 +108,15 @@ struct RegistryAccess: Sendable {
         return RegistryError(
             .unauthorized,
             message: message,
-            challenge: service.challenge(on: channel, scope: scope, error: error)
+            challenge: service.challenge(for: origin, scope: scope, error: error)
         )
     }
 
-    private func refusal(on channel: any Channel) -> RegistryError {
+    private func refusal(for origin: RequestOrigin) -> RegistryError {
         RegistryError(
             .unauthorized,
             message: "the token isn't good, or not any more",
-            challenge: service.challenge(on: channel, error: "invalid_token")
+            challenge: service.challenge(for: origin, error: "invalid_token")
         )
     }
 }

@@ -22,6 +22,8 @@ struct RegistryResponder: Sendable {
     let log: PullLog
     let traffic: TrafficCounter
     let other: FrontendService.OtherPaths?
+    let proxies: TrustedProxies
+    let metrics = FrontendMetrics()
     let logger: Logger
 
     @concurrent
@@ -30,33 +32,46 @@ struct RegistryResponder: Sendable {
         _ writer: consuming ResponseWriter,
         on channel: any Channel
     ) async throws {
+        let origin = proxies.origin(of: request.headers, on: channel)
+        let id = request.headers[.requestID].flatMap(RequestID.init) ?? RequestID()
         if let other, other.prefixes.contains(where: request.uri.path.hasPrefix) {
-            let response = try await other.respond(request, channel)
+            let address = origin.address ?? "unknown"
+            var response = try await RequestID.$current.withValue(id) { try await other.respond(request, address) }
+            response.headers[.requestID] = id.rawValue
             return try await writer.write(response: response.head, body: response.body)
         }
         let start = ContinuousClock.now
         let isHead = request.method == .head
-        let (reply, outcome) = await answer(request, on: channel)
+        let (answered, outcome, kind) = await RequestID.$current.withValue(id) { await answer(request, from: origin) }
+        var reply = answered
+        reply.headers[.requestID] = id.rawValue
+        let wait = ContinuousClock.now - start
         var failure: (any Error)?
         do {
             try await reply.write(to: writer, on: channel, isHead: isHead)
         } catch {
             failure = error
         }
+        var bytes = isHead ? 0 : reply.contentLength ?? 0
         if case .blob(let body) = reply.body, let organization = body.organization {
-            traffic.blob(bytes: body.sent.bytes, of: organization)
+            bytes = body.sent.bytes
+            traffic.blob(bytes: bytes, of: organization)
         }
-        record(request, reply, outcome, since: start, failure: failure, from: channel.remoteAddress)
+        metrics.answered(status: reply.status)
+        if let kind { metrics.pulled(kind, outcome ?? .error, bytes: bytes, after: wait) }
+        record(request, id, reply, outcome, since: start, failure: failure, from: origin.address)
         if let failure { throw failure }
     }
 
-    private func answer(_ request: Request, on channel: any Channel) async -> (Reply, PullOutcome?) {
+    private func answer(_ request: Request, from origin: RequestOrigin) async -> (Reply, PullOutcome?, PullKind?) {
+        var kind: PullKind?
         do {
-            return try await route(request, on: channel)
+            let (reply, outcome) = try await route(request, kind: &kind, from: origin)
+            return (reply, outcome, kind)
         } catch let error as RegistryError {
-            return (Reply(error), .error)
+            return (Reply(error), .error, kind)
         } catch let failure as FetchFailure {
-            return (Reply(RegistryError(failure, unknown: .nameUnknown)), .error)
+            return (Reply(RegistryError(failure, unknown: .nameUnknown)), .error, kind)
         } catch {
             // The cache's own failure: the client learns that it isn't its fault, the log learns the rest.
             logger.error("request failed", metadata: ["path": "\(request.uri.path)", "error": "\(error)"])
@@ -66,15 +81,26 @@ struct RegistryResponder: Sendable {
                 message: "the cache can't answer at the moment",
                 retryAfterSeconds: 5
             )
-            return (Reply(refusal), .error)
+            return (Reply(refusal), .error, kind)
         }
     }
 
-    private func route(_ request: Request, on channel: any Channel) async throws -> (Reply, PullOutcome?) {
-        if request.uri.path == TokenService.path { return (try await tokens.answer(request, on: channel), nil) }
+    private func route(
+        _ request: Request,
+        kind: inout PullKind?,
+        from origin: RequestOrigin
+    ) async throws -> (Reply, PullOutcome?) {
+        if request.uri.path == TokenService.path {
+            return (try await tokens.answer(request, from: origin.address), nil)
+        }
         if request.uri.path.hasPrefix(ScannerEndpoint.prefix) { return (try await scanner.answer(request), nil) }
         let parsed = try RegistryRequest(method: request.method, target: request.head.path ?? "")
-        var (reply, outcome) = try await route(parsed, request, on: channel)
+        switch parsed.route {
+        case .manifest: kind = .manifest
+        case .blob: kind = .blob
+        case .ping, .tagList, .referrers, .push: break
+        }
+        var (reply, outcome) = try await route(parsed, request, from: origin)
         // Says that the parameter was used (distribution-spec "Registry Proxying").
         if let namespace = parsed.namespace { reply.headers[.ociNamespace] = namespace }
         return (reply, outcome)
@@ -83,13 +109,13 @@ struct RegistryResponder: Sendable {
     private func route(
         _ parsed: RegistryRequest,
         _ request: Request,
-        on channel: any Channel
+        from origin: RequestOrigin
     ) async throws -> (Reply, PullOutcome?) {
         if case .push = parsed.route { throw Self.readOnly }
-        let caller = try await access.caller(request.headers, on: channel)
+        let caller = try await access.caller(request.headers, for: origin)
         switch parsed.route {
         case .ping:
-            try access.checkPing(caller, on: channel)
+            try access.checkPing(caller, for: origin)
             return (
                 Reply(
                     status: 200,
@@ -99,16 +125,16 @@ struct RegistryResponder: Sendable {
                 ), nil
             )
         case .manifest(let name, let reference):
-            let place = try await place(name, parsed.namespace, caller, on: channel)
-            return try await pull(reference, place, caller, isHead: parsed.isHead, request, on: channel)
+            let place = try await place(name, parsed.namespace, caller, from: origin)
+            return try await pull(reference, place, caller, isHead: parsed.isHead, request, from: origin)
         case .blob(let name, let digest):
-            let place = try await place(name, parsed.namespace, caller, on: channel)
+            let place = try await place(name, parsed.namespace, caller, from: origin)
             return try await blobs.answer(digest, in: place, headers: request.headers, isHead: parsed.isHead)
         case .tagList(let name, let limit, let last):
-            let place = try await place(name, parsed.namespace, caller, on: channel)
+            let place = try await place(name, parsed.namespace, caller, from: origin)
             return (try await lists.tags(of: place, parsed, limit: limit, after: last), nil)
         case .referrers(let name, let digest, let artifactType, let last):
-            let place = try await place(name, parsed.namespace, caller, on: channel)
+            let place = try await place(name, parsed.namespace, caller, from: origin)
             let reply = try await lists.referrers(
                 of: digest,
                 in: place,
@@ -129,7 +155,7 @@ struct RegistryResponder: Sendable {
         _ caller: Caller,
         isHead: Bool,
         _ request: Request,
-        on channel: any Channel
+        from origin: RequestOrigin
     ) async throws -> (Reply, PullOutcome) {
         let start = ContinuousClock.now
         var entry = LogEntry(
@@ -137,7 +163,7 @@ struct RegistryResponder: Sendable {
             organization: place.organization,
             repository: place.repository.rawValue,
             account: caller.account,
-            address: channel.remoteAddress?.ipAddress,
+            address: origin.address,
             userAgent: request.headers[.userAgent]
         )
         var facts = LogEntry.Pull(
@@ -183,7 +209,7 @@ struct RegistryResponder: Sendable {
         _ name: RepositoryName,
         _ namespace: String?,
         _ caller: Caller,
-        on channel: any Channel
+        from origin: RequestOrigin
     ) async throws -> RequestedRepository {
         let organization: Organization
         let rest: RepositoryName
@@ -194,13 +220,13 @@ struct RegistryResponder: Sendable {
             (organization, rest) = found
             // Tokens know repositories by the organization's name, however they are reached.
             let full = RepositoryName(rawValue: "\(organization.name)/\(rest)") ?? name
-            try access.checkPull(caller, from: organization, full, on: channel)
+            try access.checkPull(caller, from: organization, full, for: origin)
         } else {
             let found = try await organizations.find(path: name)
             guard found != nil || name.components.count > 1 else {
                 throw RegistryError(.nameUnknown, message: "\(name) names no organization and repository")
             }
-            try access.checkPull(caller, from: found?.organization, name, on: channel)
+            try access.checkPull(caller, from: found?.organization, name, for: origin)
             guard let found else { throw RegistryError(.nameUnknown, message: "there is no repository \(name) here") }
             (organization, rest) = found
         }
@@ -213,16 +239,18 @@ struct RegistryResponder: Sendable {
 
     private func record(
         _ request: Request,
+        _ id: RequestID,
         _ reply: Reply,
         _ outcome: PullOutcome?,
         since start: ContinuousClock.Instant,
         failure: (any Error)?,
-        from address: SocketAddress?
+        from address: String?
     ) {
         // Words cost more than the answer, and what was served is in the log of pulls: a line is for what went wrong.
         let level: Logger.Level = reply.status < 400 && failure == nil ? .debug : .info
         guard failure is FetchFailure || logger.logLevel <= level else { return }
         var metadata: Logger.Metadata = [
+            "request.id": "\(id)",
             "method": "\(request.method)",
             "path": "\(request.uri.path)",
             "status": "\(reply.status)",

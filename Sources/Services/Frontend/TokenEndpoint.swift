@@ -24,7 +24,7 @@ struct TokenEndpoint: Sendable {
         var scopes: [TokenScope]
     }
 
-    func answer(_ request: Request, on channel: any Channel) async throws -> Reply {
+    func answer(_ request: Request, from address: String?) async throws -> Reply {
         let ask: Ask
         switch request.method {
         case .get: ask = try Self.ask(request)
@@ -41,8 +41,7 @@ struct TokenEndpoint: Sendable {
             guard !ask.scopes.isEmpty else { throw Self.unauthorized("a login, or a scope, is needed") }
             return try await token(ask.scopes, account: nil, credential: nil)
         }
-        let address = channel.remoteAddress?.ipAddress ?? "unknown"
-        switch try await authenticator.login(name, secret, from: address) {
+        switch try await authenticator.login(name, secret, from: address ?? "unknown") {
         case .accepted(let account, let credential):
             return try await token(ask.scopes, account: account, credential: credential)
         case .refused:

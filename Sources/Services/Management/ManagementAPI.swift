@@ -7,7 +7,6 @@ import Hummingbird
 package import HummingbirdCore
 package import Jobs
 package import Logging
-package import NIOCore
 package import Postgres
 package import PullThrough
 
@@ -80,7 +79,8 @@ package struct ManagementAPI: Sendable {
     package func run() async throws { try await desk.run() }
 
     /// Answers a request whose path begins with one of ``prefixes``.
-    package func respond(to request: Request, on channel: any Channel) async throws -> Response {
+    /// - Parameter address: the client's
+    package func respond(to request: Request, from address: String) async throws -> Response {
         let start = ContinuousClock.now
         var request = request
         if request.uri.path == Self.documentPath {
@@ -88,7 +88,7 @@ package struct ManagementAPI: Sendable {
             head.path = "/api/v1/discovery"
             request = Request(head: head, body: request.body)
         }
-        let source = APISource(logger: logger, address: channel.remoteAddress?.ipAddress ?? "unknown")
+        let source = APISource(logger: logger, address: address)
         let response = try await router.respond(to: request, context: APIContext(source: source))
         logger.info(
             "served",

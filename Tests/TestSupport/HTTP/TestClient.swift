@@ -67,6 +67,11 @@ package final class TestClient: Sendable {
         return Answer(status: response.head.status, headers: response.head.headers, body: bytes, failure: nil)
     }
 
+    /// A response whose body is read as the test likes: what it doesn't read, the server can't send.
+    package func open(_ path: String, _ headers: HTTPFields = [:]) async throws -> HTTPTransportResponse {
+        try await transport.send(request(.get, path, headers, nil))
+    }
+
     /// Reads at least so many bytes and leaves, as a client does that has lost interest.
     package func getPart(_ path: String, _ headers: HTTPFields = [:], atLeast count: Int) async throws -> Answer {
         let response = try await transport.send(request(.get, path, headers, nil))

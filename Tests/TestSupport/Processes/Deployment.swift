@@ -32,17 +32,24 @@ package final class Deployment: Sendable {
     /// - Parameters:
     ///   - proxies: `ORG=UPSTREAM[/NAMESPACE]`
     ///   - programs: folder of the services' executables; nil for where the build put them
+    ///   - cluster: nil for the one that tests share
     package static func with<Result>(
         _ proxies: [String],
         frontends: Int = 1,
         fetchers: Int = 1,
         environment: [String: String] = [:],
         programs: String? = nil,
+        cluster: PostgresCluster? = nil,
         _ body: (Deployment) async throws -> Result
     ) async throws -> Result {
         await permits.acquire()
         defer { permits.release() }
-        let deployment = try await Deployment(proxies, environment: environment, programs: programs)
+        let deployment = try await Deployment(
+            proxies,
+            environment: environment,
+            programs: programs,
+            cluster: cluster
+        )
         do {
             for _ in 0..<fetchers { try await deployment.addFetcher() }
             for _ in 0..<frontends { try await deployment.addFrontend() }
@@ -55,8 +62,16 @@ package final class Deployment: Sendable {
         }
     }
 
-    private init(_ proxies: [String], environment: [String: String], programs: String?) async throws {
-        database = try await PostgresCluster.shared().makeMigratedDatabase()
+    private init(
+        _ proxies: [String],
+        environment: [String: String],
+        programs: String?,
+        cluster: PostgresCluster?
+    ) async throws {
+        database =
+            if let cluster { try await cluster.migrateDatabase() } else {
+                try await PostgresCluster.shared().makeMigratedDatabase()
+            }
         storage = try TemporaryDirectory()
         self.environment = environment
         self.programs = programs
@@ -322,5 +337,14 @@ package enum Executables {
             folder = folder.deletingLastPathComponent()
         }
         throw TestSupportError("\(name) isn't beside \(CommandLine.arguments[0]): build the whole package first")
+    }
+}
+
+extension TestProcess {
+    /// A client of the port on which a service tells its health and its metrics.
+    package func internalClient() async throws -> TestClient {
+        let line = try await line(containing: "health server address=")
+        guard let port = line.split(separator: ":").last else { throw TestSupportError(line) }
+        return TestClient("http://127.0.0.1:\(port)")
     }
 }

@@ -7,9 +7,11 @@ import Postgres
 extension PostgresCluster {
     /// Databases are copied from one that was migrated once: ten migrations for each test are what most tests would wait
     /// for.
-    private static let migrated = Task {
-        let cluster = try await shared()
-        let database = try await cluster.makeDatabase()
+    private static let migrated = Task { try await shared().migrateDatabase() }
+
+    /// Connection string of a new database, whose migrations are applied one by one.
+    package func migrateDatabase() async throws -> String {
+        let database = try await makeDatabase()
         let client = PostgresClient(
             PostgresConfiguration(connectionString: database, maximumConnections: 1),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

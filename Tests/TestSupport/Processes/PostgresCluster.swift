@@ -28,6 +28,32 @@ package final class PostgresCluster: Sendable {
         }
     }
 
+    /// A cluster that its test may stop and start.
+    package static func own() async throws -> PostgresCluster { try await blocking { try PostgresCluster() } }
+
+    /// Ends the server as an operator does who restarts it: sessions are ended at once.
+    package func stop() async throws {
+        try await Self.blocking { [folder] in
+            guard FileManager.default.createFile(atPath: folder + "/down", contents: nil) else {
+                throw TestSupportError("\(folder)/down can't be made")
+            }
+            let lines = try String(contentsOfFile: folder + "/data/postmaster.pid", encoding: .utf8)
+            guard let server = lines.split(separator: "\n").first.flatMap({ Int32($0) }) else {
+                throw TestSupportError("postmaster.pid has no number")
+            }
+            kill(server, SIGINT)
+            while kill(server, 0) == 0 { usleep(10_000) }  // another process: there is nothing to wait on
+        }
+    }
+
+    /// Starts the server again.
+    package func start() async throws {
+        try await Self.blocking { [folder] in
+            unlink(folder + "/down")
+            try self.awaitServer()
+        }
+    }
+
     /// Connection string of a new, empty database.
     /// - Parameter original: connection string of one that it is a copy of, which nobody may be connected to
     package func makeDatabase(like original: String? = nil) async throws -> String {
@@ -53,12 +79,16 @@ package final class PostgresCluster: Sendable {
                 programs + "/initdb", "-D", data, "-U", "tester", "--auth=trust", "-E", "UTF8", "--locale=C", "-N",
             ]
         )
-        // The guard outlives us by a moment: it waits for our death, ends the server and removes the folder.
+        // The guard outlives us by a moment: it waits for our death, ends the server and removes the folder. Meanwhile it
+        // starts a server that has ended again, unless it is to stay down.
         let guarding = [
             "/bin/sh", "-c",
             """
             "$@" >/dev/null 2>&1 & server=$!
-            while kill -0 \(getpid()) 2>/dev/null; do sleep 0.2; done
+            while kill -0 \(getpid()) 2>/dev/null; do
+                sleep 0.2
+                kill -0 $server 2>/dev/null || [ -e '\(folder)/down' ] || { "$@" >/dev/null 2>&1 & server=$!; }
+            done
             kill -QUIT $server; wait $server; rm -rf '\(folder)'
             """, "postgres",
         ]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Glibc
+package import Glibc
 
 /// An IPv4 or IPv6 address.
 package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
@@ -28,7 +28,7 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Any text that some program takes for an address, the forms of `inet_aton` included: to refuse by, not to go to.
-    init?(lenient text: String) {
+    package init?(lenient text: String) {
         var address = in_addr()
         if inet_aton(text, &address) != 0 {
             self.init(bytes: withUnsafeBytes(of: address) { Array($0) })
@@ -41,7 +41,7 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
 
     /// The IPv4 address that an IPv6 address stands for, in any of the forms that networks translate: mapped, compatible,
     /// 6to4, NAT64, Teredo. Nil for one that stands for itself.
-    var embeddedIPv4: IPAddress? {
+    package var embeddedIPv4: IPAddress? {
         guard bytes.count == 16 else { return nil }
         func v4(_ start: Int) -> IPAddress { IPAddress(bytes: Array(bytes[start..<start + 4])) }
         let startsWithZeros = bytes[..<10].allSatisfy { $0 == 0 }
@@ -68,7 +68,7 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Address and port of a socket address; nil for a family that isn't IP.
-    static func from(_ address: UnsafeMutablePointer<sockaddr>) -> (IPAddress, Int)? {
+    package static func from(_ address: UnsafeMutablePointer<sockaddr>) -> (IPAddress, Int)? {
         switch Int32(address.pointee.sa_family) {
         case AF_INET:
             return address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { pointer in
@@ -122,5 +122,5 @@ package struct CIDR: Hashable, Sendable, CustomStringConvertible {
 package struct AddressError: Error, CustomStringConvertible, Sendable {
     package let description: String
 
-    init(_ description: String) { self.description = description }
+    package init(_ description: String) { self.description = description }
 }

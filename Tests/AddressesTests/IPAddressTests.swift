@@ -2,7 +2,7 @@
 
 import Testing
 
-@testable import HTTPTransport
+@testable import Addresses
 
 @Suite("Addresses and networks")
 struct IPAddressTests {

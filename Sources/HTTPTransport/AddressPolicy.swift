@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import Addresses
+
 /// Decides which addresses may be connected to. Everything that isn't plainly public is refused, unless it is listed.
 ///
 /// Asked with the very address of the socket, so a name that changes its address between check and connection gains
