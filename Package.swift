@@ -217,7 +217,8 @@ let package = Package(
         program(
             "FrontendProgram",
             [
-                "Accounts", "Addresses", "Blobs", "Clair", "Frontend", "Jobs", "Management", "Models", "OCI", "Postgres",
+                "Accounts", "Addresses", "Blobs", "Clair", "Frontend", "Jobs", "Management", "Models", "OCI",
+                "Postgres",
                 "PullThrough",
             ]
         ),

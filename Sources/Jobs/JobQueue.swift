@@ -211,6 +211,9 @@ package struct JobQueue: Sendable {
     }
 
     /// Extends leases. Returns those that are still held; a missing one was given to another worker.
+    ///
+    /// A job that somebody has locked is passed over: its work is being published, in a transaction that may wait for others,
+    /// and nobody takes it away meanwhile. The leases of all other jobs would lapse behind it.
     package func heartbeat(
         _ leases: [JobLease],
         lease: Duration,
@@ -218,10 +221,19 @@ package struct JobQueue: Sendable {
     ) async throws -> Set<JobLease> {
         let rows = try await db.query(
             """
-            UPDATE job SET lease_expires_at = now() + \(seconds: lease)
-            FROM unnest(\(leases.map(\.job.rawValue))::bigint[], \(leases.map(\.token))::bigint[]) AS held (id, token)
-            WHERE job.id = held.id AND job.lease_token = held.token AND job.state = 'running'
-            RETURNING job.id, job.lease_token
+            WITH held AS (
+                SELECT job.id, job.lease_token FROM job
+                JOIN unnest(\(leases.map(\.job.rawValue))::bigint[], \(leases.map(\.token))::bigint[]) AS lease (id, token)
+                    ON job.id = lease.id AND job.lease_token = lease.token
+                WHERE job.state = 'running'
+            ), free AS (
+                SELECT job.id, job.lease_token FROM job JOIN held ON held.id = job.id AND held.lease_token = job.lease_token
+                WHERE job.state = 'running' FOR UPDATE OF job SKIP LOCKED
+            ), extended AS (
+                UPDATE job SET lease_expires_at = now() + \(seconds: lease)
+                FROM free WHERE job.id = free.id AND job.lease_token = free.lease_token
+            )
+            SELECT id, lease_token FROM held
             """
         ).decode((Int64, Int64).self)
         return Set(rows.map { JobLease(job: JobID(rawValue: $0.0), token: $0.1) })

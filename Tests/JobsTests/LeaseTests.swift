@@ -42,6 +42,30 @@ struct LeaseTests {
         }
     }
 
+    @Test("a heartbeat doesn't wait for a job that is being published, and extends the others")
+    func heartbeatWhilePublishing() async throws {
+        try await TestQueue.with { test in
+            try await test.enqueue("published")
+            let published = try await test.claimOne()
+            try await test.enqueue("mine")
+            let mine = try await test.claimOne()
+            try await test.client.withTransaction { transaction in
+                try await test.queue.fence(published.lease, on: transaction)
+                // Waiting for the transaction would never end: it ends after this.
+                let held = try await test.queue.heartbeat(
+                    [published.lease, mine.lease],
+                    lease: .seconds(7_200),
+                    on: test.client
+                )
+                #expect(held == [published.lease, mine.lease])
+                let extended = try await test.client.query(
+                    "SELECT id FROM job WHERE lease_expires_at > now() + interval '1 hour'"
+                ).decode(Int64.self)
+                #expect(extended == [mine.lease.job.rawValue])
+            }
+        }
+    }
+
     @Test("a worker that comes back late, but before anybody noticed, keeps its job")
     func lateHeartbeat() async throws {
         try await TestQueue.with { test in
