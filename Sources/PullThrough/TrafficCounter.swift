@@ -50,8 +50,13 @@ package final class TrafficCounter: Service {
         pending.withLock { change(&$0[organization, default: Traffic()]) }
     }
 
-    /// Writes until cancelled, and once more then.
+    /// Writes until a shutdown, and once more then.
     package func run() async throws {
+        await cancelWhenGracefulShutdown { await self.write() }
+    }
+
+    /// Writes until cancelled, and once more then: for what goes on being counted after a shutdown has begun.
+    package func write() async {
         while !Task.isCancelled {
             do { try await Task.sleep(for: Self.interval) } catch { break }
             await flush()

@@ -88,6 +88,21 @@ struct HealthTests {
         }
     }
 
+    @Test("services that have nothing to finish end by themselves, not when their time is over")
+    func promptEnd() async throws {
+        try await ScriptedUpstream.with { upstream in
+            try await Deployment.with(["up=\(upstream.url)"]) { deployment in
+                try await deployment.addPruner()
+                let services = deployment.frontends + deployment.fetchers + deployment.keepers
+                for service in services {
+                    service.kill(SIGTERM)
+                    #expect(try await service.exitStatus() == 0)
+                    #expect(!service.lines.contains { $0.contains("longer than allowed") }, "\(service.name)")
+                }
+            }
+        }
+    }
+
     @Test("a frontend that leaves says so before it stops accepting")
     func departure() async throws {
         let environment = ["ENTREPOT_SHUTDOWN_DELAY": "2s"]

@@ -171,7 +171,7 @@ package struct FrontendService: Service {
             group.addTask { try await authenticator.run() }
             group.addTask { try await signer.run() }
             group.addTask { try await log.run() }
-            group.addTask { try await traffic.run() }
+            group.addTask { await traffic.write() }
             if let other { group.addTask { try await other.run() } }
             try await server.run()
             group.cancelAll()
