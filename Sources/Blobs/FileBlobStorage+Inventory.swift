@@ -9,10 +9,7 @@ import OCI
 extension FileBlobStorage: BlobInventory {
     package var parts: [String] {
         Digest.Algorithm.allCases.flatMap { algorithm in
-            (0..<256).map { number in
-                let hex = String(number, radix: 16)
-                return "\(algorithm.rawValue):\(hex.count == 1 ? "0" : "")\(hex)"
-            }
+            (UInt8.min...UInt8.max).map { "\(algorithm.rawValue):\([$0].hexadecimal)" }
         }
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Crypto
+import Models
 
 /// One forward step of the schema, embedded in the binary.
 package struct Migration: Sendable, Hashable {
@@ -23,12 +24,7 @@ package struct Migration: Sendable, Hashable {
     }
 
     /// SHA-256 of the SQL: an applied migration never changes.
-    package var checksum: String {
-        SHA256.hash(data: Array(sql.utf8)).map { byte in
-            let text = String(byte, radix: 16)
-            return text.count == 1 ? "0" + text : text
-        }.joined()
-    }
+    package var checksum: String { SHA256.hash(data: Array(sql.utf8)).hexadecimal }
 
     /// All migrations, in the order in which they are applied.
     package static let all: [Migration] = [

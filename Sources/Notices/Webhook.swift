@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Crypto
+import Models
 
 /// Where an operator has something told.
 package struct Webhook: Sendable, Hashable {
@@ -17,10 +18,6 @@ package struct Webhook: Sendable, Hashable {
     package func signature(of body: [UInt8]) -> String? {
         guard let secret else { return nil }
         let code = HMAC<SHA256>.authenticationCode(for: body, using: SymmetricKey(data: Array(secret.utf8)))
-        return "sha256="
-            + code.map { byte in
-                let hex = String(byte, radix: 16)
-                return hex.count == 1 ? "0" + hex : hex
-            }.joined()
+        return "sha256=" + code.hexadecimal
     }
 }

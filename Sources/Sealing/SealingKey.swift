@@ -2,6 +2,7 @@
 
 import Crypto
 import Foundation
+import Models
 
 /// The half of a fetcher's key pair that everybody may have.
 package struct SealingPublicKey: Sendable, Hashable {
@@ -15,10 +16,7 @@ package struct SealingPublicKey: Sendable, Hashable {
             throw SealingError("a sealing key isn't 32 bytes")
         }
         self.bytes = bytes
-        id = SHA256.hash(data: bytes).prefix(16).map { byte in
-            let text = String(byte, radix: 16)
-            return text.count == 1 ? "0" + text : text
-        }.joined()
+        id = SHA256.hash(data: bytes).prefix(16).hexadecimal
     }
 }
 

@@ -102,12 +102,11 @@ class Registry(Server):
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         folder.mkdir(parents=True)
-        # Listened to over TCP on loopback alone.
         proxy = f"proxy: {{remoteurl: \"http://{upstream}\"}}\n" if upstream else ""
         settings = folder / "registry.yml"
         settings.write_text(
             "version: 0.1\nlog: {level: info, accesslog: {disabled: true}}\n"
-            f"storage: {{filesystem: {{rootdirectory: {folder}/data}}, delete: {{enabled: true}}}}\n"
+            f"storage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
             f"http: {{addr: \"{self.address}\"}}\n{proxy}")
         super().__init__(["docker-registry", "serve", settings], folder / "log")
         wait_for("docker-registry", lambda: listens(self.port))

@@ -165,9 +165,9 @@ class Bench:
         get(f"http://{cache.address}/v2/crowd/manifests/1")
         ours = [f"http://{entrepot.addresses[n % 2]}/v2/hub/crowd/blobs/{blob}" for n in range(32)]
         # Slow enough for all to be there while it arrives.
-        first = [time for time, _ in download(ours, limit="20M")]
+        first = [start for start, _ in download(ours, limit="20M")]
         asked_by_us, _ = self.upstream.asked(blob)
-        theirs = [time for time, _ in download([f"http://{cache.address}/v2/crowd/blobs/{blob}"] * 32, limit="20M")]
+        theirs = [start for start, _ in download([f"http://{cache.address}/v2/crowd/blobs/{blob}"] * 32, limit="20M")]
         asked, _ = self.upstream.asked(blob)
         self.row("32 clients, one cold 512 MiB blob", "GETs upstream",
                  **{"entrepot": asked_by_us, "docker-registry": asked - asked_by_us})

@@ -39,6 +39,7 @@ package struct HealthCheck: Sendable {
             }
             isRunning.end()
         }
+        // It outlasts no answer: cancelled with the first one.
         let alarm = Task {
             try await Task.sleep(for: patience)
             feed.yield(.failure(Overdue()))

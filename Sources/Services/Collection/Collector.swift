@@ -54,6 +54,7 @@ package struct Collector: Sendable {
         in places: [Place],
         _ body: (Place, CollectionStore.Limits) async throws -> Int
     ) async throws -> Int {
+        let items = Counter(label: "entrepot_collected_items_total", dimensions: [("step", step)])
         var pace = Pace(maximum: limits.batch)
         var done = 0
         for place in places {
@@ -71,7 +72,7 @@ package struct Collector: Sendable {
                 guard batch > 0 else { break }
                 pace.note(duration)
                 done += batch
-                Counter(label: "entrepot_collected_items_total", dimensions: [("step", step)]).increment(by: batch)
+                items.increment(by: batch)
             }
         }
         if done > 0 { logger.info("collected", metadata: ["step": "\(step)", "count": "\(done)"]) }
