@@ -48,7 +48,7 @@ package actor JobNotifier {
         while let (channel, items) = pending.popFirst() {
             for payload in Self.payloads(items) {
                 do {
-                    try await client.query("SELECT pg_notify(\(channel.rawValue), \(payload))")
+                    try await client.query(prepared: "SELECT pg_notify(\(channel.rawValue), \(payload))")
                 } catch {
                     logger.debug("notification not sent", metadata: ["error": "\(error)"])
                 }

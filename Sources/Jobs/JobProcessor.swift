@@ -62,9 +62,11 @@ package struct JobProcessor: Service {
             await withDiscardingTaskGroup { group in
                 group.addTask { await heartbeats() }
                 while !isStopping.load(ordering: .acquiring), !Task.isCancelled {
-                    let claimed = await claim(upTo: configuration.slots - running.count)
+                    let free = configuration.slots - running.count
+                    let claimed = await claim(upTo: free)
                     for job in claimed { start(job, in: &group) }
-                    if claimed.isEmpty || running.count >= configuration.slots {
+                    // Fewer than there is room for: no others are due.
+                    if claimed.count < free || running.count >= configuration.slots {
                         await wakeUp.wait(atMost: configuration.pollInterval)
                     }
                 }

@@ -14,9 +14,6 @@ package struct JobQueue: Sendable {
     /// How long upstream's "I haven't got it" is believed. Never any other failure.
     package static let negativeAge: Duration = .seconds(30)
 
-    /// Arbitrary, but the same in every binary.
-    private static let claimLock: Int64 = 0x656E_7472_636C_6169
-
     package init() {}
 
     /// Queues the work, or joins the live job that does the same already, or the one that has just found that upstream
@@ -36,31 +33,31 @@ package struct JobQueue: Sendable {
     ) async throws -> JobID {
         // DO UPDATE rather than DO NOTHING: it returns the row that exists, without a second look that could miss it.
         let id = try await db.query(
-            """
-            WITH answered AS (
-                SELECT id FROM job
-                WHERE kind = \(Payload.kind.rawValue) AND unique_key = \(payload.uniqueKey) AND state = 'completed'
-                    AND finalized_at > now() - \(seconds: Self.negativeAge)
-                    AND result -> 'failure' ->> 'cause' = 'notFound'
-                ORDER BY finalized_at DESC LIMIT 1
-            ), queued AS (
-                INSERT INTO job (queue, kind, priority, organization_id, upstream, unique_key, payload, max_attempts)
-                SELECT \((queue ?? Payload.queue).rawValue), \(Payload.kind.rawValue), \(priority)::smallint,
-                    \(payload.organization.rawValue), \(payload.upstream), \(payload.uniqueKey),
-                    \(json: payload) || jsonb_strip_nulls(jsonb_build_object(
-                        'requestID', \(RequestID.current?.rawValue)::text)),
-                    \(maxAttempts)::smallint
-                WHERE NOT EXISTS (SELECT 1 FROM answered)
-                ON CONFLICT (kind, unique_key) WHERE state IN ('available', 'running', 'retryable')
-                DO UPDATE SET
-                    priority = least(job.priority, excluded.priority),
-                    queue = CASE WHEN excluded.priority < job.priority THEN excluded.queue ELSE job.queue END,
-                    scheduled_at = CASE WHEN excluded.priority < job.priority
-                        THEN clock_timestamp() ELSE job.scheduled_at END
-                RETURNING id
-            )
-            SELECT id FROM answered UNION ALL SELECT id FROM queued
-            """
+            prepared: """
+                WITH answered AS (
+                    SELECT id FROM job
+                    WHERE kind = \(Payload.kind.rawValue) AND unique_key = \(payload.uniqueKey) AND state = 'completed'
+                        AND finalized_at > now() - \(seconds: Self.negativeAge)
+                        AND result -> 'failure' ->> 'cause' = 'notFound'
+                    ORDER BY finalized_at DESC LIMIT 1
+                ), queued AS (
+                    INSERT INTO job (queue, kind, priority, organization_id, upstream, unique_key, payload, max_attempts)
+                    SELECT \((queue ?? Payload.queue).rawValue), \(Payload.kind.rawValue), \(priority)::smallint,
+                        \(payload.organization.rawValue), \(payload.upstream), \(payload.uniqueKey),
+                        \(json: payload) || jsonb_strip_nulls(jsonb_build_object(
+                            'requestID', \(RequestID.current?.rawValue)::text)),
+                        \(maxAttempts)::smallint
+                    WHERE NOT EXISTS (SELECT 1 FROM answered)
+                    ON CONFLICT (kind, unique_key) WHERE state IN ('available', 'running', 'retryable')
+                    DO UPDATE SET
+                        priority = least(job.priority, excluded.priority),
+                        queue = CASE WHEN excluded.priority < job.priority THEN excluded.queue ELSE job.queue END,
+                        scheduled_at = CASE WHEN excluded.priority < job.priority
+                            THEN clock_timestamp() ELSE job.scheduled_at END
+                    RETURNING id
+                )
+                SELECT id FROM answered UNION ALL SELECT id FROM queued
+                """
         ).decodeFirst(Int64.self)
         guard let id else { throw JobQueueError(.corruptRow, "INSERT INTO job returned no row") }
         return JobID(rawValue: id)
@@ -90,124 +87,6 @@ package struct JobQueue: Sendable {
             ON CONFLICT (kind, unique_key) WHERE state IN ('available', 'running', 'retryable') DO NOTHING
             """
         )
-    }
-
-    /// Takes up to `limit` jobs of the kinds that the worker handles; others may belong to a newer program. Smallest
-    /// priority first; among equals those of the organization that has the fewest running, so that one organization's
-    /// thousand jobs don't hold up another's one. Jobs of an upstream that has a maximum of connections wait while as
-    /// many of its jobs run, in whichever worker; fills leave one of several connections to clients.
-    /// - Parameter bytesInFlight: how many bytes of blobs may be on their way for one organization, so that nobody alone
-    ///   fills the storage; the rest waits. A blob that is larger comes alone. Nil for no limit.
-    package func claim(
-        _ queue: JobQueueName,
-        kinds: [JobKind],
-        limit: Int,
-        worker: String,
-        lease: Duration,
-        bytesInFlight: Int64? = nil,
-        on client: PostgresClient
-    ) async throws -> [ClaimedJob] {
-        let claim = Claim(
-            queue: queue,
-            kinds: kinds,
-            limit: limit,
-            worker: worker,
-            lease: lease,
-            bytesInFlight: kinds.contains(.blobFetch) ? bytesInFlight : nil
-        )
-        let isLimited = try await client.query("SELECT EXISTS (SELECT 1 FROM upstream WHERE max_connections > 0)")
-            .decodeFirst(Bool.self)
-        guard isLimited == true || claim.bytesInFlight != nil else { return try await take(claim, on: client) }
-        // Two claims at once would each count without the other's.
-        return try await client.withTransaction { transaction in
-            try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.claimLock))")
-            return try await take(claim, on: transaction)
-        }
-    }
-
-    /// What one worker asks for.
-    struct Claim {
-        let queue: JobQueueName
-        let kinds: [JobKind]
-        let limit: Int
-        let worker: String
-        let lease: Duration
-        var bytesInFlight: Int64?
-    }
-
-    /// A claim whose transaction is the caller's.
-    func take(_ claim: Claim, on db: some Queryable) async throws -> [ClaimedJob] {
-        let blobs = JobKind.blobFetch.rawValue
-        let (queue, kinds) = (claim.queue.rawValue, claim.kinds.map(\.rawValue))
-        // The locking SELECT sits in a MATERIALIZED CTE: inlined, the planner may run it more than once and lock more
-        // rows than the limit.
-        return try await db.query(
-            """
-            WITH busy AS (
-                SELECT organization_id, count(*) AS running
-                FROM job WHERE queue = \(queue) AND state = 'running' GROUP BY organization_id
-            ), room AS (
-                SELECT base_url, max_connections - CASE WHEN \(claim.queue == .fills) AND max_connections > 1 THEN 1 ELSE 0 END
-                    - (SELECT count(*) FROM job WHERE job.upstream = base_url AND state = 'running') AS free
-                FROM upstream WHERE max_connections IS NOT NULL
-            ), ranked AS (
-                SELECT job.id, room.free, row_number() OVER (
-                    PARTITION BY job.upstream ORDER BY priority, coalesce(busy.running, 0), scheduled_at, job.id
-                ) AS place
-                FROM job JOIN room ON room.base_url = job.upstream
-                LEFT JOIN busy ON busy.organization_id = job.organization_id
-                WHERE queue = \(queue) AND kind = ANY(\(kinds)::text[])
-                    AND state IN ('available', 'retryable') AND scheduled_at <= now()
-            ), flying AS (
-                SELECT organization_id, sum((payload ->> 'sizeBytes')::bigint) AS bytes
-                FROM job WHERE \(claim.bytesInFlight) IS NOT NULL AND state = 'running' AND kind = \(blobs)
-                GROUP BY organization_id
-            ), weighed AS (
-                SELECT job.id, coalesce(flying.bytes, 0) AS before, coalesce(flying.bytes, 0)
-                    + sum((payload ->> 'sizeBytes')::bigint)
-                        OVER (PARTITION BY organization_id ORDER BY priority, scheduled_at, job.id) AS after,
-                    row_number() OVER (PARTITION BY organization_id ORDER BY priority, scheduled_at, job.id) AS place
-                FROM job LEFT JOIN flying USING (organization_id)
-                WHERE \(claim.bytesInFlight) IS NOT NULL AND queue = \(queue) AND kind = \(blobs)
-                    AND state IN ('available', 'retryable') AND scheduled_at <= now()
-            ), picked AS MATERIALIZED (
-                SELECT job.id
-                FROM job
-                LEFT JOIN busy ON busy.organization_id = job.organization_id
-                LEFT JOIN ranked ON ranked.id = job.id
-                LEFT JOIN weighed ON weighed.id = job.id
-                WHERE queue = \(queue) AND kind = ANY(\(kinds)::text[])
-                    AND state IN ('available', 'retryable') AND scheduled_at <= now()
-                    AND (ranked.id IS NULL OR ranked.place <= ranked.free)
-                    AND (weighed.id IS NULL OR weighed.after <= \(claim.bytesInFlight)
-                        OR (weighed.before = 0 AND weighed.place = 1))
-                ORDER BY priority, coalesce(busy.running, 0), scheduled_at, job.id
-                LIMIT \(claim.limit)
-                FOR UPDATE OF job SKIP LOCKED
-            )
-            UPDATE job
-            SET state = 'running', attempt = attempt + 1, attempted_at = now(), attempted_by = \(claim.worker),
-                lease_token = nextval('job_lease_token'), lease_expires_at = now() + \(seconds: claim.lease)
-            FROM picked WHERE job.id = picked.id
-            RETURNING job.id, lease_token, kind, payload, job.priority, attempt, max_attempts, payload ->> 'requestID'
-            """
-        ).map { row in
-            let (id, token, kind, payload, priority, attempt, maxAttempts, request) = try row.decode(
-                (Int64, Int64, String, String, Int, Int, Int, String?).self
-            )
-            guard let kind = JobKind(rawValue: kind) else {
-                throw JobQueueError(.corruptRow, "job \(id) is of a kind that this program doesn't know")
-            }
-            return ClaimedJob(
-                lease: JobLease(job: JobID(rawValue: id), token: token),
-                kind: kind,
-                payload: payload,
-                priority: priority,
-                attempt: attempt,
-                maxAttempts: maxAttempts,
-                request: request.flatMap(RequestID.init)
-            )
-        }
     }
 
     /// Extends leases. Returns those that are still held; a missing one was given to another worker.
@@ -242,13 +121,13 @@ package struct JobQueue: Sendable {
     /// Ends the job well. In the transaction that publishes its work this is the fence.
     /// Throws ``JobQueueError`` `leaseLost` when the job is somebody else's.
     package func complete(_ lease: JobLease, result: String, on db: some Queryable) async throws {
-        let changed = try await db.execute(
-            """
-            UPDATE job
-            SET state = 'completed', result = \(result)::jsonb, finalized_at = now(), lease_expires_at = NULL
-            WHERE id = \(lease.job.rawValue) AND lease_token = \(lease.token) AND state = 'running'
-            """
-        )
+        let changed = try await db.query(
+            prepared: """
+                UPDATE job
+                SET state = 'completed', result = \(result)::jsonb, finalized_at = now(), lease_expires_at = NULL
+                WHERE id = \(lease.job.rawValue) AND lease_token = \(lease.token) AND state = 'running'
+                """
+        ).affectedRows
         guard changed == 1 else { throw JobQueueError.leaseLost(lease) }
     }
 
@@ -306,7 +185,7 @@ package struct JobQueue: Sendable {
     /// What became of these jobs; those that were cleaned away are missing.
     package func statuses(of jobs: [JobID], on db: some Queryable) async throws -> [JobStatus] {
         try await db.query(
-            "SELECT id, state, result, payload FROM job WHERE id = ANY(\(jobs.map(\.rawValue))::bigint[])"
+            prepared: "SELECT id, state, result, payload FROM job WHERE id = ANY(\(jobs.map(\.rawValue))::bigint[])"
         ).map { row in
             let (id, state, result, payload) = try row.decode((Int64, String, String?, String).self)
             guard let state = JobState(rawValue: state) else {

@@ -30,14 +30,14 @@ package struct ManifestStore: Sendable {
         on db: some Queryable
     ) async throws -> ManifestRecord? {
         try await db.query(
-            """
-            SELECT m.id, r.id, m.digest, rm.media_type, m.bytes
-            FROM repository r
-            JOIN repository_manifest rm ON rm.repository_id = r.id
-            JOIN manifest m ON m.id = rm.manifest_id
-            WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
-                AND m.digest = \(digest.description)
-            """
+            prepared: """
+                SELECT m.id, r.id, m.digest, rm.media_type, m.bytes
+                FROM repository r
+                JOIN repository_manifest rm ON rm.repository_id = r.id
+                JOIN manifest m ON m.id = rm.manifest_id
+                WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+                    AND m.digest = \(digest.description)
+                """
         ).first.map(Self.manifest)
     }
 

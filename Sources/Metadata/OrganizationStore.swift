@@ -17,21 +17,21 @@ package struct OrganizationStore: Sendable {
 
     package func find(_ name: OrganizationName, on db: some Queryable) async throws -> Organization? {
         try await db.query(
-            """
-            SELECT \(unescaped: columns)
-            FROM organization o LEFT JOIN proxy_cache_config c ON c.organization_id = o.id
-            WHERE o.name = \(name.rawValue)
-            """
+            prepared: """
+                SELECT \(unescaped: columns)
+                FROM organization o LEFT JOIN proxy_cache_config c ON c.organization_id = o.id
+                WHERE o.name = \(name.rawValue)
+                """
         ).first.map(Self.organization)
     }
 
     package func find(_ id: OrganizationID, on db: some Queryable) async throws -> Organization? {
         try await db.query(
-            """
-            SELECT \(unescaped: columns)
-            FROM organization o LEFT JOIN proxy_cache_config c ON c.organization_id = o.id
-            WHERE o.id = \(id.rawValue)
-            """
+            prepared: """
+                SELECT \(unescaped: columns)
+                FROM organization o LEFT JOIN proxy_cache_config c ON c.organization_id = o.id
+                WHERE o.id = \(id.rawValue)
+                """
         ).first.map(Self.organization)
     }
 

@@ -62,49 +62,49 @@ package struct PullStore: Sendable {
         let touches = Array(ages.keys)
         let milliseconds = touches.map { Int64((ages[$0] ?? .zero) / .milliseconds(1)) }
         try await db.query(
-            """
-            WITH pulled AS (
-                SELECT repository_id, manifest_id, nullif(tag, '') AS tag, is_renewing,
-                    now() - age_ms * interval '1 millisecond' AS at
-                FROM unnest(
-                    \(touches.map(\.repository.rawValue))::bigint[], \(touches.map(\.manifest.rawValue))::bigint[],
-                    \(touches.map { $0.tag?.rawValue ?? "" })::text[], \(touches.map(\.isRenewing))::boolean[],
-                    \(milliseconds)::bigint[]
-                ) AS p (repository_id, manifest_id, tag, is_renewing, age_ms)
-            ), parents AS (
-                SELECT p.repository_id, c.parent_id AS manifest_id, p.tag, p.is_renewing, p.at
-                FROM pulled p
-                JOIN manifest m ON m.id = p.manifest_id
-                JOIN manifest_child c ON c.digest = m.digest
-            ), children AS (
-                SELECT p.repository_id, m.id AS manifest_id, p.at
-                FROM pulled p
-                JOIN manifest_child c ON c.parent_id = p.manifest_id
-                JOIN manifest m ON m.digest = c.digest
-            ), family AS (
-                SELECT repository_id, manifest_id, max(at) AS at FROM (
-                    SELECT repository_id, manifest_id, at FROM pulled
-                    UNION ALL SELECT repository_id, manifest_id, at FROM parents
-                    UNION ALL SELECT repository_id, manifest_id, at FROM children
-                ) member GROUP BY repository_id, manifest_id
-            ), used AS (
-                UPDATE repository_manifest rm SET last_pulled_at = greatest(rm.last_pulled_at, f.at) FROM family f
-                WHERE rm.repository_id = f.repository_id AND rm.manifest_id = f.manifest_id
-            ), named AS (
-                SELECT t.id, bool_or(p.is_renewing) AS is_renewing, max(p.at) AS at
-                FROM (SELECT * FROM pulled UNION ALL SELECT * FROM parents WHERE tag IS NULL) p
-                JOIN tag t ON t.repository_id = p.repository_id AND t.manifest_id = p.manifest_id
-                    AND (p.tag IS NULL OR t.name = p.tag)
-                WHERE t.lifetime_end_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())
-                GROUP BY t.id
-            )
-            UPDATE tag t
-            SET last_pulled_at = greatest(t.last_pulled_at, n.at),
-                expires_at = CASE WHEN n.is_renewing
-                    THEN now() + nullif(c.expiration_s, 0) * interval '1 second' ELSE t.expires_at END
-            FROM named n, repository r LEFT JOIN proxy_cache_config c ON c.organization_id = r.organization_id
-            WHERE t.id = n.id AND r.id = t.repository_id
-            """
+            prepared: """
+                WITH pulled AS (
+                    SELECT repository_id, manifest_id, nullif(tag, '') AS tag, is_renewing,
+                        now() - age_ms * interval '1 millisecond' AS at
+                    FROM unnest(
+                        \(touches.map(\.repository.rawValue))::bigint[], \(touches.map(\.manifest.rawValue))::bigint[],
+                        \(touches.map { $0.tag?.rawValue ?? "" })::text[], \(touches.map(\.isRenewing))::boolean[],
+                        \(milliseconds)::bigint[]
+                    ) AS p (repository_id, manifest_id, tag, is_renewing, age_ms)
+                ), parents AS (
+                    SELECT p.repository_id, c.parent_id AS manifest_id, p.tag, p.is_renewing, p.at
+                    FROM pulled p
+                    JOIN manifest m ON m.id = p.manifest_id
+                    JOIN manifest_child c ON c.digest = m.digest
+                ), children AS (
+                    SELECT p.repository_id, m.id AS manifest_id, p.at
+                    FROM pulled p
+                    JOIN manifest_child c ON c.parent_id = p.manifest_id
+                    JOIN manifest m ON m.digest = c.digest
+                ), family AS (
+                    SELECT repository_id, manifest_id, max(at) AS at FROM (
+                        SELECT repository_id, manifest_id, at FROM pulled
+                        UNION ALL SELECT repository_id, manifest_id, at FROM parents
+                        UNION ALL SELECT repository_id, manifest_id, at FROM children
+                    ) member GROUP BY repository_id, manifest_id
+                ), used AS (
+                    UPDATE repository_manifest rm SET last_pulled_at = greatest(rm.last_pulled_at, f.at) FROM family f
+                    WHERE rm.repository_id = f.repository_id AND rm.manifest_id = f.manifest_id
+                ), named AS (
+                    SELECT t.id, bool_or(p.is_renewing) AS is_renewing, max(p.at) AS at
+                    FROM (SELECT * FROM pulled UNION ALL SELECT * FROM parents WHERE tag IS NULL) p
+                    JOIN tag t ON t.repository_id = p.repository_id AND t.manifest_id = p.manifest_id
+                        AND (p.tag IS NULL OR t.name = p.tag)
+                    WHERE t.lifetime_end_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())
+                    GROUP BY t.id
+                )
+                UPDATE tag t
+                SET last_pulled_at = greatest(t.last_pulled_at, n.at),
+                    expires_at = CASE WHEN n.is_renewing
+                        THEN now() + nullif(c.expiration_s, 0) * interval '1 second' ELSE t.expires_at END
+                FROM named n, repository r LEFT JOIN proxy_cache_config c ON c.organization_id = r.organization_id
+                WHERE t.id = n.id AND r.id = t.repository_id
+                """
         )
     }
 }

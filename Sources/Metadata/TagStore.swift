@@ -26,20 +26,21 @@ package struct TagStore: Sendable {
         scope: Scope = .live,
         on db: some Queryable
     ) async throws -> TagRecord? {
-        let query: Query = """
-            SELECT t.id, m.digest, extract(epoch FROM now() - t.checked_at)::float8, (
-                SELECT extract(epoch FROM now() - max(s.checked_at))::float8
-                FROM tag s JOIN manifest sm ON sm.id = s.manifest_id
-                WHERE sm.digest = \(SignatureTag.subject(of: tag)?.rawValue) AND s.repository_id = r.id
-                    AND s.lifetime_end_at IS NULL
-            )
-            FROM repository r
-            JOIN tag t ON t.repository_id = r.id AND t.name = \(tag.rawValue) AND t.lifetime_end_at IS NULL
-            JOIN manifest m ON m.id = t.manifest_id
-            WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
-                AND (t.expires_at IS NULL OR t.expires_at > now() OR \(scope == .latest))
-            """
-        return try await db.query(query.prepared).first.map { row in
+        try await db.query(
+            prepared: """
+                SELECT t.id, m.digest, extract(epoch FROM now() - t.checked_at)::float8, (
+                    SELECT extract(epoch FROM now() - max(s.checked_at))::float8
+                    FROM tag s JOIN manifest sm ON sm.id = s.manifest_id
+                    WHERE sm.digest = \(SignatureTag.subject(of: tag)?.rawValue) AND s.repository_id = r.id
+                        AND s.lifetime_end_at IS NULL
+                )
+                FROM repository r
+                JOIN tag t ON t.repository_id = r.id AND t.name = \(tag.rawValue) AND t.lifetime_end_at IS NULL
+                JOIN manifest m ON m.id = t.manifest_id
+                WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+                    AND (t.expires_at IS NULL OR t.expires_at > now() OR \(scope == .latest))
+                """
+        ).first.map { row in
             let (id, digest, age, subjectAge) = try row.decode((Int64, String, Double, Double?).self)
             return TagRecord(
                 id: TagID(rawValue: id),
@@ -54,12 +55,12 @@ package struct TagStore: Sendable {
     /// - Parameter expiration: nil for never
     /// - Returns: false when the tag has moved, ended or expired meanwhile.
     package func confirm(_ tag: TagID, expiration: Duration?, on db: some Queryable) async throws -> Bool {
-        try await db.execute(
-            """
-            UPDATE tag SET checked_at = now(), expires_at = now() + \(seconds: expiration)
-            WHERE id = \(tag.rawValue) AND lifetime_end_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-            """
-        ) == 1
+        try await db.query(
+            prepared: """
+                UPDATE tag SET checked_at = now(), expires_at = now() + \(seconds: expiration)
+                WHERE id = \(tag.rawValue) AND lifetime_end_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+                """
+        ).affectedRows == 1
     }
 
     /// Ends the live lifetime of a tag that is about to name another manifest, so that what only it keeps counts as room.

@@ -10,7 +10,7 @@ package struct UpstreamStore: Sendable {
     /// Nothing is known of an upstream that never failed and has no limit.
     package func condition(of baseURL: String, on db: some Queryable) async throws -> UpstreamCondition? {
         try await db.query(
-            "SELECT \(unescaped: Self.columns) FROM upstream WHERE base_url = \(baseURL)"
+            prepared: "SELECT \(unescaped: Self.columns) FROM upstream WHERE base_url = \(baseURL)"
         ).first.map(Self.condition)
     }
 

@@ -10,7 +10,11 @@ package struct CopyRows: Sendable {
 
     package mutating func add(_ value: String?) {
         beginColumn()
-        guard let value else { return bytes.append(contentsOf: #"\N"#.utf8) }
+        guard var value else { return bytes.append(contentsOf: #"\N"#.utf8) }
+        // Most values have nothing to escape, and go in at once.
+        if value.utf8.allSatisfy({ $0 >= 0x20 && $0 != UInt8(ascii: "\\") }) {
+            return value.withUTF8 { bytes.append(contentsOf: $0) }
+        }
         for byte in value.utf8 {
             switch byte {
             case UInt8(ascii: "\\"): bytes.append(contentsOf: #"\\"#.utf8)

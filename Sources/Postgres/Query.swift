@@ -11,16 +11,25 @@ package struct Query: ExpressibleByStringInterpolation, Sendable, CustomStringCo
     }
 
     package struct StringInterpolation: StringInterpolationProtocol {
-        var sql = ""
+        /// What is between the binds, one more than there are of them.
+        var texts = [""]
         var binds: [Bind] = []
         var failure: PostgresError?
 
         package init(literalCapacity: Int, interpolationCount: Int) {
-            sql.reserveCapacity(literalCapacity + 4 * interpolationCount)
+            texts.reserveCapacity(interpolationCount + 1)
             binds.reserveCapacity(interpolationCount)
         }
 
-        package mutating func appendLiteral(_ literal: String) { sql += literal }
+        package mutating func appendLiteral(_ literal: String) { texts[binds.count] += literal }
+
+        /// A part of the statement, with its binds.
+        package mutating func appendInterpolation(_ part: Query) {
+            texts[binds.count] += part.texts[0]
+            texts += part.texts.dropFirst()
+            binds += part.binds
+            failure = failure ?? part.failure
+        }
 
         package mutating func appendInterpolation<Value: PostgresEncodable>(_ value: Value) {
             bind(Bind(type: Value.postgresType, text: value.postgresText))
@@ -31,7 +40,7 @@ package struct Query: ExpressibleByStringInterpolation, Sendable, CustomStringCo
         }
 
         /// Text that becomes part of the statement: identifiers and column lists written in the source, nothing else.
-        package mutating func appendInterpolation(unescaped text: String) { sql += text }
+        package mutating func appendInterpolation(unescaped text: String) { appendLiteral(text) }
 
         /// The value's JSON, as `jsonb`.
         package mutating func appendInterpolation(json value: some Encodable) {
@@ -40,7 +49,7 @@ package struct Query: ExpressibleByStringInterpolation, Sendable, CustomStringCo
                 encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
                 let text = String(decoding: try encoder.encode(value), as: UTF8.self)
                 bind(Bind(type: 0, text: text))
-                sql += "::jsonb"
+                appendLiteral("::jsonb")
             } catch {
                 failure = PostgresError(.encode, "\(type(of: value)) has no JSON form")
             }
@@ -49,16 +58,17 @@ package struct Query: ExpressibleByStringInterpolation, Sendable, CustomStringCo
         /// An interval; NULL for nil, which makes NULL of a sum with it.
         package mutating func appendInterpolation(seconds duration: Duration?) {
             appendInterpolation(duration.map { $0 / .seconds(1) })
-            sql += "::float8 * interval '1 second'"
+            appendLiteral("::float8 * interval '1 second'")
         }
 
         private mutating func bind(_ bind: Bind) {
             binds.append(bind)
-            sql += "$\(binds.count)"
+            texts.append("")
         }
     }
 
     package let sql: String
+    private let texts: [String]
     let binds: [Bind]
     /// Whether the server keeps it parsed and planned for the session.
     private(set) var isPrepared = false
@@ -66,19 +76,23 @@ package struct Query: ExpressibleByStringInterpolation, Sendable, CustomStringCo
 
     package init(stringLiteral sql: String) {
         self.sql = sql
+        texts = [sql]
         binds = []
         failure = nil
     }
 
     package init(stringInterpolation interpolation: StringInterpolation) {
-        sql = interpolation.sql
+        texts = interpolation.texts
+        sql = texts.dropFirst().enumerated().reduce(into: texts[0]) { sql, next in
+            sql += "$\(next.offset + 1)"
+            sql += next.element
+        }
         binds = interpolation.binds
         failure = interpolation.failure
     }
 
-    /// The same statement, parsed and planned once for each connection. For what runs all the time and is written as one
-    /// text: planning takes longer than most of these take to run.
-    package var prepared: Query {
+    /// The same statement, parsed and planned once for each connection.
+    var prepared: Query {
         var query = self
         query.isPrepared = true
         return query

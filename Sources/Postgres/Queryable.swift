@@ -19,4 +19,11 @@ extension Queryable {
     package func execute(_ query: Query) async throws -> Int {
         try await self.query(query).affectedRows
     }
+
+    /// Runs a statement that the server keeps parsed and planned for each connection. For what runs all the time and is
+    /// written as one text: planning takes longer than most of these take to run.
+    @discardableResult
+    package func query(prepared query: Query) async throws -> Rows {
+        try await self.query(query.prepared)
+    }
 }

@@ -165,7 +165,8 @@ struct ClaimTests {
                     kinds: [.manifestFetch],
                     limit: 2,
                     worker: "first",
-                    lease: .seconds(60)
+                    lease: .seconds(60),
+                    isOfLimitedUpstreams: false
                 )
                 let first = try await test.queue.take(claim, on: transaction)
                 // The first claim isn't committed, so the second one sees its rows as available, and locked.

@@ -11,8 +11,8 @@ struct PreparedTests {
         try await TestServer.withClient { client in
             try await client.withConnection { connection in
                 for number in 0..<3 {
-                    let query: Query = "SELECT \(number) + \(10 * number)"
-                    let sum = try await connection.query(query.prepared).decodeFirst(Int.self)
+                    let sum = try await connection.query(prepared: "SELECT \(number) + \(10 * number)")
+                        .decodeFirst(Int.self)
                     #expect(sum == 11 * number)
                 }
                 let kept = try await connection.query("SELECT count(*) FROM pg_prepared_statements WHERE NOT from_sql")
@@ -27,13 +27,13 @@ struct PreparedTests {
         try await TestServer.withClient { client in
             try await client.withConnection { connection in
                 let wrong: Query = "SELECT \(1) FROM nowhere"
-                await #expect(throws: PostgresError.self) { try await connection.query(wrong.prepared) }
+                await #expect(throws: PostgresError.self) { try await connection.query(prepared: wrong) }
                 let right: Query = "SELECT \(1)"
-                let before = try await connection.query(right.prepared).decodeFirst(Int.self)
+                let before = try await connection.query(prepared: right).decodeFirst(Int.self)
                 #expect(before == 1)
                 let divided: Query = "SELECT 1 / \(0)"
-                await #expect(throws: PostgresError.self) { try await connection.query(divided.prepared) }
-                let after = try await connection.query(right.prepared).decodeFirst(Int.self)
+                await #expect(throws: PostgresError.self) { try await connection.query(prepared: divided) }
+                let after = try await connection.query(prepared: right).decodeFirst(Int.self)
                 #expect(after == 1)
             }
         }

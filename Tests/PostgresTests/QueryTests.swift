@@ -33,6 +33,18 @@ struct QueryTests {
         #expect(try query.parameters().values.isEmpty)
     }
 
+    @Test("a part that has binds of its own is put in with them, and numbered with the rest")
+    func parts() throws {
+        let due: Query = "queue = \("a") AND kind = \("b")"
+        let nothing: Query = ""
+        let query: Query = "SELECT \(1) WHERE \(due) \(nothing)OR (\(due)) LIMIT \(9)"
+        #expect(query.sql == "SELECT $1 WHERE queue = $2 AND kind = $3 OR (queue = $4 AND kind = $5) LIMIT $6")
+        #expect(try query.parameters().values == ["1", "a", "b", "a", "b", "9"])
+        let unwritable: Query = "SELECT \(json: Unwritable())"
+        let whole: Query = "SELECT (\(unwritable))"
+        #expect(throws: PostgresError.self) { try whole.parameters() }
+    }
+
     @Test("nil is NULL and keeps the type, a value in an optional is the value")
     func optionals() throws {
         let none: Int64? = nil

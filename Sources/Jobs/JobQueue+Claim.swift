@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Models
+package import Postgres
+
+extension JobQueue {
+    /// Arbitrary, but the same in every binary.
+    private static let claimLock: Int64 = 0x656E_7472_636C_6169
+
+    /// Takes up to `limit` jobs of the kinds that the worker handles; others may belong to a newer program. Smallest
+    /// priority first; among equals those of the organization that has the fewest running, so that one organization's
+    /// thousand jobs don't hold up another's one. Jobs of an upstream that has a maximum of connections wait while as
+    /// many of its jobs run, in whichever worker; fills leave one of several connections to clients.
+    /// - Parameter bytesInFlight: how many bytes of blobs may be on their way for one organization, so that nobody alone
+    ///   fills the storage; the rest waits. A blob that is larger comes alone. Nil for no limit.
+    package func claim(
+        _ queue: JobQueueName,
+        kinds: [JobKind],
+        limit: Int,
+        worker: String,
+        lease: Duration,
+        bytesInFlight: Int64? = nil,
+        on client: PostgresClient
+    ) async throws -> [ClaimedJob] {
+        let isLimited = try await client.query(
+            prepared: "SELECT EXISTS (SELECT 1 FROM upstream WHERE max_connections > 0)"
+        ).decodeFirst(Bool.self)
+        let claim = Claim(
+            queue: queue,
+            kinds: kinds,
+            limit: limit,
+            worker: worker,
+            lease: lease,
+            isOfLimitedUpstreams: isLimited == true,
+            bytesInFlight: kinds.contains(.blobFetch) ? bytesInFlight : nil
+        )
+        guard claim.isOfLimitedUpstreams || claim.bytesInFlight != nil else { return try await take(claim, on: client) }
+        // Two claims at once would each count without the other's.
+        return try await client.withTransaction { transaction in
+            try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.claimLock))")
+            return try await take(claim, on: transaction)
+        }
+    }
+
+    /// What one worker asks for.
+    struct Claim {
+        let queue: JobQueueName
+        let kinds: [JobKind]
+        let limit: Int
+        let worker: String
+        let lease: Duration
+        /// Some upstream has a maximum of connections.
+        let isOfLimitedUpstreams: Bool
+        var bytesInFlight: Int64?
+    }
+
+    /// A claim whose transaction is the caller's.
+    func take(_ claim: Claim, on db: some Queryable) async throws -> [ClaimedJob] {
+        let (queue, kinds) = (claim.queue.rawValue, claim.kinds.map(\.rawValue))
+        let due: Query = """
+            queue = \(queue) AND kind = ANY(\(kinds)::text[]) AND state IN ('available', 'retryable') AND scheduled_at <= now()
+            """
+        let connections = claim.isOfLimitedUpstreams ? Self.connections(due, isFill: claim.queue == .fills) : Limit()
+        let bytes = claim.bytesInFlight.map { Self.bytes(due, inFlight: $0) } ?? Limit()
+        // The locking SELECT sits in a MATERIALIZED CTE: inlined, the planner may run it more than once and lock more
+        // rows than the limit.
+        return try await db.query(
+            prepared: """
+                WITH busy AS (
+                    SELECT organization_id, count(*) AS running
+                    FROM job WHERE queue = \(queue) AND state = 'running' GROUP BY organization_id
+                )\(connections.tables)\(bytes.tables), picked AS MATERIALIZED (
+                    SELECT job.id
+                    FROM job
+                    LEFT JOIN busy ON busy.organization_id = job.organization_id
+                    \(connections.join) \(bytes.join)
+                    WHERE \(due) \(connections.condition) \(bytes.condition)
+                    ORDER BY priority, coalesce(busy.running, 0), scheduled_at, job.id
+                    LIMIT \(claim.limit)
+                    FOR UPDATE OF job SKIP LOCKED
+                )
+                UPDATE job
+                SET state = 'running', attempt = attempt + 1, attempted_at = now(), attempted_by = \(claim.worker),
+                    lease_token = nextval('job_lease_token'), lease_expires_at = now() + \(seconds: claim.lease)
+                FROM picked WHERE job.id = picked.id
+                RETURNING job.id, lease_token, kind, payload, job.priority, attempt, max_attempts, payload ->> 'requestID'
+                """
+        ).map { row in
+            let (id, token, kind, payload, priority, attempt, maxAttempts, request) = try row.decode(
+                (Int64, Int64, String, String, Int, Int, Int, String?).self
+            )
+            guard let kind = JobKind(rawValue: kind) else {
+                throw JobQueueError(.corruptRow, "job \(id) is of a kind that this program doesn't know")
+            }
+            return ClaimedJob(
+                lease: JobLease(job: JobID(rawValue: id), token: token),
+                kind: kind,
+                payload: payload,
+                priority: priority,
+                attempt: attempt,
+                maxAttempts: maxAttempts,
+                request: request.flatMap(RequestID.init)
+            )
+        }
+    }
+
+    /// What holds back some of the jobs that are due.
+    private struct Limit {
+        /// Tables of the claim's statement, each after a comma.
+        var tables: Query = ""
+        var join: Query = ""
+        var condition: Query = ""
+    }
+
+    /// No more jobs of an upstream than it has connections left.
+    private static func connections(_ due: Query, isFill: Bool) -> Limit {
+        Limit(
+            tables: """
+                , room AS (
+                    SELECT base_url, max_connections - CASE WHEN \(isFill) AND max_connections > 1 THEN 1 ELSE 0 END
+                        - (SELECT count(*) FROM job WHERE job.upstream = base_url AND state = 'running') AS free
+                    FROM upstream WHERE max_connections IS NOT NULL
+                ), ranked AS (
+                    SELECT job.id, room.free, row_number() OVER (
+                        PARTITION BY job.upstream ORDER BY priority, coalesce(busy.running, 0), scheduled_at, job.id
+                    ) AS place
+                    FROM job JOIN room ON room.base_url = job.upstream
+                    LEFT JOIN busy ON busy.organization_id = job.organization_id
+                    WHERE \(due)
+                )
+                """,
+            join: "LEFT JOIN ranked ON ranked.id = job.id",
+            condition: "AND (ranked.id IS NULL OR ranked.place <= ranked.free)"
+        )
+    }
+
+    /// No more bytes of blobs on their way for an organization; one that is larger comes alone.
+    private static func bytes(_ due: Query, inFlight limit: Int64) -> Limit {
+        let blobs = JobKind.blobFetch.rawValue
+        return Limit(
+            tables: """
+                , flying AS (
+                    SELECT organization_id, sum((payload ->> 'sizeBytes')::bigint) AS bytes
+                    FROM job WHERE state = 'running' AND kind = \(blobs) GROUP BY organization_id
+                ), weighed AS (
+                    SELECT job.id, coalesce(flying.bytes, 0) AS before, coalesce(flying.bytes, 0)
+                        + sum((payload ->> 'sizeBytes')::bigint)
+                            OVER (PARTITION BY organization_id ORDER BY priority, scheduled_at, job.id) AS after,
+                        row_number() OVER (PARTITION BY organization_id ORDER BY priority, scheduled_at, job.id) AS place
+                    FROM job LEFT JOIN flying USING (organization_id)
+                    WHERE \(due) AND kind = \(blobs)
+                )
+                """,
+            join: "LEFT JOIN weighed ON weighed.id = job.id",
+            condition: """
+                AND (weighed.id IS NULL OR weighed.after <= \(limit) OR (weighed.before = 0 AND weighed.place = 1))
+                """
+        )
+    }
+}
