@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Synchronization
+
 /// Names a client's request in the log lines of every process that had to do with it.
 package struct RequestID: Hashable, Sendable, CustomStringConvertible {
     private static let maximumBytes = 128
@@ -24,20 +26,20 @@ package struct RequestID: Hashable, Sendable, CustomStringConvertible {
         rawValue = text
     }
 
-    /// 128 random bits.
+    /// 64 random bits of this process, and 64 that count on from others.
     package init() {
-        let digits = Array("0123456789abcdef".utf8)
+        let halves = [Self.process, Self.next.add(1, ordering: .relaxed).oldValue]
         rawValue = String(unsafeUninitializedCapacity: 32) { text in
-            for half in 0..<2 {
-                var bits = UInt64.random(in: .min ... .max)
-                for index in 0..<16 {
-                    text[half * 16 + index] = digits[Int(bits & 15)]
-                    bits >>= 4
-                }
+            for index in 0..<32 {
+                let digit = UInt8(truncatingIfNeeded: halves[index / 16] >> (60 - index % 16 * 4)) & 15
+                text[index] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
             }
             return 32
         }
     }
+
+    private static let process = UInt64.random(in: .min ... .max)
+    private static let next = Atomic(UInt64.random(in: 0 ... .max / 2))
 
     package var description: String { rawValue }
 }

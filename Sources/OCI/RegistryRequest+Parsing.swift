@@ -46,20 +46,20 @@ extension RegistryRequest {
         let before = segments.dropLast(2)
         switch (keyword, last) {
         case ("tags", "list"):
-            let name = try repository(before)
+            let name = try repository(before, of: path)
             try check(method, for: path, allowed: [.get, .head])
             return .tagList(name, n: try query.count(), last: try query.text("last"))
         case ("manifests", _) where !last.isEmpty:
-            return try manifestRoute(method: method, name: try repository(before), last: last, path: path)
+            return try manifestRoute(method: method, name: try repository(before, of: path), last: last, path: path)
         case ("blobs", "uploads"):
-            return try uploadRoute(method: method, name: try repository(before), session: "", path: path)
+            return try uploadRoute(method: method, name: try repository(before, of: path), session: "", path: path)
         case ("blobs", _) where !last.isEmpty:
-            return try blobRoute(method: method, name: try repository(before), last: last, path: path)
+            return try blobRoute(method: method, name: try repository(before, of: path), last: last, path: path)
         case ("uploads", _) where before.last == "blobs":
-            let name = try repository(before.dropLast())
+            let name = try repository(before.dropLast(), of: path)
             return try uploadRoute(method: method, name: name, session: last, path: path)
         case ("referrers", _) where !last.isEmpty:
-            let name = try repository(before)
+            let name = try repository(before, of: path)
             let subject = try digest(last)
             try check(method, for: path, allowed: [.get, .head])
             let last = try query.text("last")
@@ -133,9 +133,14 @@ extension RegistryRequest {
         }
     }
 
-    private static func repository(_ segments: ArraySlice<Substring>) throws(RegistryError) -> RepositoryName {
+    private static func repository(
+        _ segments: ArraySlice<Substring>,
+        of path: Substring
+    ) throws(RegistryError) -> RepositoryName {
+        var name: Substring = ""
+        if let first = segments.first, let last = segments.last { name = path[first.startIndex..<last.endIndex] }
         do throws(OCIError) {
-            return try RepositoryName(segments.joined(separator: "/"))
+            return try RepositoryName(String(name))
         } catch {
             throw RegistryError(.nameInvalid, message: error.message)
         }

@@ -11,6 +11,11 @@ package struct RepositoryName: ValidatedString {
     /// The whole name.
     package let rawValue: String
 
+    /// What is before the first slash, or the whole name.
+    package var firstComponent: Substring {
+        rawValue.utf8.firstIndex(of: UInt8(ascii: "/")).map { rawValue[..<$0] } ?? rawValue[...]
+    }
+
     /// The parts between slashes; at least one.
     package var components: [String] { rawValue.split(separator: "/").map(String.init) }
 
@@ -24,8 +29,7 @@ package struct RepositoryName: ValidatedString {
                 "repository name \(string.quoted) is longer than \(Self.maximumLength) characters"
             )
         }
-        let components = string.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-        guard components.allSatisfy(Self.isComponent) else {
+        guard Self.isValid(string) else {
             throw OCIError(.invalidRepositoryName, "repository name \(string.quoted) is not valid")
         }
         rawValue = string
@@ -53,25 +57,27 @@ package struct RepositoryName: ValidatedString {
         self.rawValue = rawValue
     }
 
-    private static func isComponent(_ bytes: Substring.UTF8View) -> Bool {
-        var separator: [UInt8] = []
-        var isEmpty = true
-        for byte in bytes {
-            if byte.isLowercaseLetter || byte.isDigit {
-                guard separator.isEmpty || (!isEmpty && isSeparator(separator)) else { return false }
-                separator.removeAll(keepingCapacity: true)
-                isEmpty = false
-            } else {
-                separator.append(byte)
+    /// Every pull comes by here, so nothing is allocated.
+    private static func isValid(_ string: String) -> Bool {
+        // What came last: the beginning or a slash, a letter or digit, or so many of a separator.
+        enum Last: Equatable {
+            case slash, alphanumeric
+            case separator(UInt8, count: Int)
+        }
+        var last = Last.slash
+        for byte in string.utf8 {
+            switch (byte, last) {
+            case (UInt8(ascii: "/"), .alphanumeric): last = .slash
+            case (UInt8(ascii: "/"), _): return false
+            case _ where byte.isLowercaseLetter || byte.isDigit: last = .alphanumeric
+            case (UInt8(ascii: "."), .alphanumeric), (UInt8(ascii: "_"), .alphanumeric),
+                (UInt8(ascii: "-"), .alphanumeric):
+                last = .separator(byte, count: 1)
+            case (UInt8(ascii: "_"), .separator(byte, count: 1)), (UInt8(ascii: "-"), .separator(byte, _)):
+                last = .separator(byte, count: 2)
+            default: return false
             }
         }
-        return !isEmpty && separator.isEmpty
-    }
-
-    private static func isSeparator(_ bytes: [UInt8]) -> Bool {
-        switch bytes {
-        case [UInt8(ascii: ".")], [UInt8(ascii: "_")], [UInt8(ascii: "_"), UInt8(ascii: "_")]: true
-        default: bytes.allSatisfy { $0 == UInt8(ascii: "-") }
-        }
+        return last == .alphanumeric
     }
 }

@@ -52,7 +52,7 @@ package struct OrganizationDirectory: Sendable {
     package func find(
         path: RepositoryName
     ) async throws -> (organization: Organization, repository: RepositoryName)? {
-        if let first = path.components.first.flatMap({ OrganizationName(rawValue: String($0)) }),
+        if let first = OrganizationName(rawValue: String(path.firstComponent)),
             let below = path.dropping(1), let organization = try await find(first)
         {
             return (organization, below)

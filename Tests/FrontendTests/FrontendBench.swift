@@ -36,7 +36,8 @@ extension Reply {
         var written = WrittenReply()
         do {
             try await Self.withChannel { channel in
-                try await write(to: ResponseWriter(outbound: writer), on: channel, isHead: isHead)
+                let body = responseBody(on: channel, isHead: isHead)
+                try await ResponseWriter(outbound: writer).write(response: head, body: body)
             }
         } catch {
             written.failure = error

@@ -200,7 +200,7 @@ package struct FrontendService: Service {
         )
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
-        return OnEventLoop(base: channel).server(
+        return RegistryChannel(http1: channel, responder: responder).server(
             configuration: ServerConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 serverName: nil,

@@ -10,7 +10,7 @@ import PullThrough
 
 /// From a request to its answer: parse, find the organization, ask the endpoint, write, record.
 ///
-/// Endpoints return replies or throw; this is the only place that writes and logs.
+/// Endpoints return replies or throw; this is the only place that logs.
 struct RegistryResponder: Sendable {
     let organizations: OrganizationDirectory
     let access: RegistryAccess
@@ -26,41 +26,71 @@ struct RegistryResponder: Sendable {
     let metrics = FrontendMetrics()
     let logger: Logger
 
+    /// Whether the request is one of the registry's that has no body.
+    func isOurs(_ head: HTTPRequest) -> Bool {
+        (head.method == .get || head.method == .head) && !isOthers(head.path ?? "")
+    }
+
+    private func isOthers(_ path: String) -> Bool { other?.prefixes.contains(where: path.hasPrefix) == true }
+
+    /// Answers what has a body, and what belongs to the other service.
     @concurrent
     func respond(
         to request: Request,
         _ writer: consuming ResponseWriter,
         on channel: any Channel
     ) async throws {
-        let origin = proxies.origin(of: request.headers, on: channel)
-        let id = request.headers[.requestID].flatMap(RequestID.init) ?? RequestID()
-        if let other, other.prefixes.contains(where: request.uri.path.hasPrefix) {
-            let address = origin.address ?? "unknown"
+        if let other, isOthers(request.uri.path) {
+            let id = RequestID(of: request)
+            let address = proxies.origin(of: request.headers, on: channel).address ?? "unknown"
             var response = try await RequestID.$current.withValue(id) { try await other.respond(request, address) }
             response.headers[.requestID] = id.rawValue
             return try await writer.write(response: response.head, body: response.body)
         }
-        let start = ContinuousClock.now
-        let isHead = request.method == .head
-        let (answered, outcome, kind) = await RequestID.$current.withValue(id) { await answer(request, from: origin) }
-        var reply = answered
-        reply.headers[.requestID] = id.rawValue
-        let wait = ContinuousClock.now - start
-        var failure: (any Error)?
+        let exchange = await answer(request, on: channel)
+        let body = exchange.reply.responseBody(on: channel, isHead: request.method == .head)
         do {
-            try await reply.write(to: writer, on: channel, isHead: isHead)
+            try await writer.write(response: exchange.reply.head, body: body)
         } catch {
-            failure = error
+            end(exchange, failure: error)
+            throw error
         }
-        var bytes = isHead ? 0 : reply.contentLength ?? 0
-        if case .blob(let body) = reply.body, let organization = body.organization {
+        end(exchange, failure: nil)
+    }
+
+    /// Finds the answer, which remains to be written, and then to be ended.
+    @concurrent
+    func answer(_ request: Request, on channel: any Channel) async -> Exchange {
+        let start = ContinuousClock.now
+        let id = RequestID(of: request)
+        let origin = proxies.origin(of: request.headers, on: channel)
+        var (reply, outcome, kind) = await RequestID.$current.withValue(id) { await answer(request, from: origin) }
+        reply.headers[.requestID] = id.rawValue
+        return Exchange(
+            request: request,
+            id: id,
+            address: origin.address,
+            start: start,
+            wait: ContinuousClock.now - start,
+            reply: reply,
+            outcome: outcome,
+            kind: kind
+        )
+    }
+
+    /// Counts and logs what was sent.
+    /// - Parameter failure: why it isn't all that there is
+    func end(_ exchange: Exchange, failure: (any Error)?) {
+        var bytes = exchange.request.method == .head ? 0 : exchange.reply.contentLength ?? 0
+        if case .blob(let body) = exchange.reply.body, let organization = body.organization {
             bytes = body.sent.bytes
             traffic.blob(bytes: bytes, of: organization)
         }
-        metrics.answered(status: reply.status)
-        if let kind { metrics.pulled(kind, outcome ?? .error, bytes: bytes, after: wait) }
-        record(request, id, reply, outcome, since: start, failure: failure, from: origin.address)
-        if let failure { throw failure }
+        metrics.answered(status: exchange.reply.status)
+        if let kind = exchange.kind {
+            metrics.pulled(kind, exchange.outcome ?? .error, bytes: bytes, after: exchange.wait)
+        }
+        record(exchange, failure)
     }
 
     private func answer(_ request: Request, from origin: RequestOrigin) async -> (Reply, PullOutcome?, PullKind?) {
@@ -237,28 +267,20 @@ struct RegistryResponder: Sendable {
         )
     }
 
-    private func record(
-        _ request: Request,
-        _ id: RequestID,
-        _ reply: Reply,
-        _ outcome: PullOutcome?,
-        since start: ContinuousClock.Instant,
-        failure: (any Error)?,
-        from address: String?
-    ) {
+    private func record(_ exchange: Exchange, _ failure: (any Error)?) {
         // Words cost more than the answer, and what was served is in the log of pulls: a line is for what went wrong.
-        let level: Logger.Level = reply.status < 400 && failure == nil ? .debug : .info
+        let level: Logger.Level = exchange.reply.status < 400 && failure == nil ? .debug : .info
         guard failure is FetchFailure || logger.logLevel <= level else { return }
         var metadata: Logger.Metadata = [
-            "request.id": "\(id)",
-            "method": "\(request.method)",
-            "path": "\(request.uri.path)",
-            "status": "\(reply.status)",
-            "ms": "\((ContinuousClock.now - start) / .milliseconds(1))",
+            "request.id": "\(exchange.id)",
+            "method": "\(exchange.request.method)",
+            "path": "\(exchange.request.uri.path)",
+            "status": "\(exchange.reply.status)",
+            "ms": "\((ContinuousClock.now - exchange.start) / .milliseconds(1))",
         ]
-        if let outcome { metadata["outcome"] = "\(outcome)" }
-        if let range = request.headers[.range] { metadata["range"] = "\(range)" }
-        if let address { metadata["client"] = "\(address)" }
+        if let outcome = exchange.outcome { metadata["outcome"] = "\(outcome)" }
+        if let range = exchange.request.headers[.range] { metadata["range"] = "\(range)" }
+        if let address = exchange.address { metadata["client"] = "\(address)" }
         guard let failure else { return logger.log(level: level, "served", metadata: metadata) }
         metadata["error"] = "\(failure)"
         if failure is FetchFailure {
@@ -266,5 +288,27 @@ struct RegistryResponder: Sendable {
         } else {
             logger.info("client left", metadata: metadata)
         }
+    }
+}
+
+/// A request, and the answer that was found for it.
+struct Exchange: Sendable {
+    let request: Request
+    let id: RequestID
+    /// The client's; nil where it has none.
+    let address: String?
+    let start: ContinuousClock.Instant
+    /// How long it took to find the answer.
+    let wait: Duration
+    var reply: Reply
+    /// Nil for what is no pull.
+    let outcome: PullOutcome?
+    let kind: PullKind?
+}
+
+extension RequestID {
+    /// As the client calls the request, or a new one.
+    fileprivate init(of request: Request) {
+        self = request.headers[.requestID].flatMap(RequestID.init) ?? RequestID()
     }
 }

@@ -36,29 +36,24 @@ struct Reply: Sendable {
         )
     }
 
-    /// Writes the answer. Throwing after the head has gone out cuts the connection, which is the only way to tell a
-    /// client that the rest won't come.
-    @concurrent
-    func write(
-        to writer: consuming ResponseWriter,
-        on channel: any Channel,
-        isHead: Bool
-    ) async throws {
-        var response = HTTPResponse(status: .init(code: status), headerFields: headers)
-        response.headerFields[.dockerDistributionAPIVersion] = "registry/2.0"
-        if let contentLength { response.headerFields[.contentLength] = String(contentLength) }
-        if isHead {
-            return try await writer.writeResponse(response)
-        }
+    var head: HTTPResponse {
+        var head = HTTPResponse(status: .init(code: status), headerFields: headers)
+        head.headerFields[.dockerDistributionAPIVersion] = "registry/2.0"
+        if let contentLength { head.headerFields[.contentLength] = String(contentLength) }
+        return head
+    }
+
+    /// The body as the server writes it.
+    func responseBody(on channel: any Channel, isHead: Bool) -> ResponseBody {
         switch body {
-        case .none:
-            try await writer.writeResponse(response)
-        case .bytes(let bytes):
-            try await writer.write(response: response, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+        case _ where isHead: ResponseBody()
+        case .none: ResponseBody()
+        case .bytes(let bytes): ResponseBody(byteBuffer: ByteBuffer(bytes: bytes))
         case .blob(let blob):
-            var body: any ResponseBodyWriter = try await writer.writeHead(response)
-            try await blob.write(to: &body, on: channel)
-            try await body.finish(nil)
+            ResponseBody { writer in
+                try await blob.write(to: &writer, on: channel)
+                try await writer.finish(nil)
+            }
         }
     }
 }

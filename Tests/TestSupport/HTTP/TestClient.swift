@@ -120,7 +120,8 @@ package final class TestClient: Sendable {
 }
 
 /// Sends bytes that no HTTP library would, and returns what comes back until the server closes or falls silent.
-package func rawExchange(port: Int, _ request: String) throws -> String {
+/// - Parameter thenEnds: says that nothing more will be sent
+package func rawExchange(port: Int, _ request: String, thenEnds: Bool = false) throws -> String {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
     var address = sockaddr_in()
@@ -136,6 +137,7 @@ package func rawExchange(port: Int, _ request: String) throws -> String {
     }
     guard isConnected else { throw TestSupportError("port \(port) doesn't accept connections") }
     _ = Glibc.send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL))
+    if thenEnds { shutdown(descriptor, Int32(SHUT_WR)) }
     var answer: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 65_536)
     while true {
