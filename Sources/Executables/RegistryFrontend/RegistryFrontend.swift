@@ -28,7 +28,7 @@ struct RegistryFrontend {
                 space: storage.space,
                 logger: runtime.logger
             )
-            let frontend = FrontendService(
+            let frontend = try FrontendService(
                 settings.frontend,
                 client: client,
                 storage: storage,

@@ -36,6 +36,10 @@ package struct FrontendService: Service {
         package var scanDeadline: Duration = .seconds(60)
         /// What the scanner signs with; nil for a scanner that has nothing to tell us.
         package var scannerKey: SharedKey?
+        /// Nil for plain HTTP.
+        package var tls: TLSFiles?
+        /// How often the files are looked at.
+        package var tlsInterval: Duration = .seconds(2)
         /// Who may say for whom it asks.
         package var proxies = TrustedProxies()
         /// Header bytes of a request, all fields together.
@@ -64,6 +68,8 @@ package struct FrontendService: Service {
     }
 
     private let server: any Service
+    /// Nil for plain HTTP.
+    private let secure: SecureChannel?
     private let desk: FetchDesk
     private let follower: BlobFollower
     private let recorder: PullRecorder
@@ -74,6 +80,7 @@ package struct FrontendService: Service {
     private let other: OtherPaths?
 
     /// - Parameter onReady: called once the port listens, with its number
+    /// - Throws: ``TLSFileError``
     package init(
         _ configuration: Configuration,
         client: PostgresClient,
@@ -83,7 +90,7 @@ package struct FrontendService: Service {
         other: OtherPaths? = nil,
         logger: Logger,
         onReady: @escaping @Sendable (Int) async -> Void = { _ in }
-    ) {
+    ) throws {
         let notifier = JobNotifier(client: client, logger: logger)
         desk = FetchDesk(
             client: client,
@@ -135,7 +142,7 @@ package struct FrontendService: Service {
                 pull: BlobPull(client: client, storage: storage, logger: logger),
                 follower: follower,
                 sendDeadline: configuration.sendDeadline,
-                canSendFiles: true
+                canSendFiles: configuration.tls == nil
             ),
             lists: ListEndpoint(pull: ListPull(client: client, desk: desk, upstreams: upstreams)),
             scanner: ScannerEndpoint(
@@ -152,7 +159,7 @@ package struct FrontendService: Service {
             proxies: configuration.proxies,
             logger: logger
         )
-        server = Self.server(configuration, responder, logger, onReady)
+        (server, secure) = try Self.server(configuration, responder, logger, onReady)
     }
 
     package func run() async throws {
@@ -164,6 +171,7 @@ package struct FrontendService: Service {
             group.addTask { try await signer.run() }
             group.addTask { try await log.run() }
             group.addTask { try await traffic.run() }
+            if let secure { group.addTask { try await secure.run() } }
             if let other { group.addTask { try await other.run() } }
             try await server.run()
             group.cancelAll()
@@ -175,24 +183,33 @@ package struct FrontendService: Service {
         _ responder: RegistryResponder,
         _ logger: Logger,
         _ onReady: @escaping @Sendable (Int) async -> Void
-    ) -> any Service {
+    ) throws -> (any Service, SecureChannel?) {
         var decoder = HTTP1Channel.Configuration.DecoderConfiguration()
         decoder.maxHeaderFieldSize = configuration.maximumHeaderBytes
         decoder.maxHeaderListSize = configuration.maximumHeaderBytes
         decoder.maxHeaderFieldCount = 200
-        let channel = HTTP1Channel(
-            responder: { request, writer, channel in
-                try await responder.respond(to: request, writer, on: channel)
-            },
-            configuration: HTTP1Channel.Configuration(
-                additionalChannelHandlers: [FileRegionHandler(), ProtocolErrorHandler()],
-                idleTimeout: TimeAmount(configuration.idleTimeout),
-                httpDecoderConfiguration: decoder
-            )
+        let respond: HTTPChannelHandler.Responder = { request, writer, channel in
+            try await responder.respond(to: request, writer, on: channel)
+        }
+        let http1 = HTTP1Channel.Configuration(
+            additionalChannelHandlers: [FileRegionHandler(), ProtocolErrorHandler()],
+            idleTimeout: TimeAmount(configuration.idleTimeout),
+            httpDecoderConfiguration: decoder
         )
+        let secure = try configuration.tls.map { files in
+            try SecureChannel(
+                files,
+                every: configuration.tlsInterval,
+                http1: http1,
+                responder: respond,
+                logger: logger
+            )
+        }
+        let channel: any ServerChildChannel =
+            if let secure { secure } else { HTTP1Channel(responder: respond, configuration: http1) }
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
-        return channel.server(
+        let server = channel.server(
             configuration: ServerConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 serverName: nil,
@@ -206,5 +223,6 @@ package struct FrontendService: Service {
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
             logger: quiet
         )
+        return (server, secure)
     }
 }
