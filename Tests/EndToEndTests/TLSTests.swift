@@ -126,6 +126,32 @@ struct TLSTests {
         }
     }
 
+    @Test("a client that resets many streams of a connection, with a ping for each, is answered all the same")
+    func steps() async throws {
+        func frame(_ type: UInt8, flags: UInt8 = 0, stream: UInt32 = 0, _ body: [UInt8] = []) -> [UInt8] {
+            let length = withUnsafeBytes(of: UInt32(body.count).bigEndian) { $0.dropFirst() }
+            return length + [type, flags] + withUnsafeBytes(of: stream.bigEndian) { Array($0) } + body
+        }
+        // GET and https from HPACK's table, path and authority in words.
+        func head(_ path: String) -> [UInt8] {
+            [0x82, 0x87, 0x04, UInt8(path.utf8.count)] + Array(path.utf8) + [0x01, 4] + Array("test".utf8)
+        }
+        var bytes = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + frame(4)
+        for stream in stride(from: UInt32(1), to: 801, by: 2) {
+            bytes += frame(1, flags: 5, stream: stream, head("/v2/"))
+            bytes += frame(3, stream: stream, [0, 0, 0, 8])
+            bytes += frame(6, Array("complete".utf8))
+        }
+        bytes += frame(1, flags: 5, stream: 801, head("/v2/cache/app/manifests/1"))
+        try await Self.withFrontend { scene in
+            try Data(bytes).write(to: URL(filePath: scene.path("frames")))
+            let client = "openssl s_client -quiet -alpn h2 -connect 127.0.0.1:\(scene.port)"
+            let words = "\(client) <\(scene.path("frames")) | stdbuf -o0 tr -c '[:print:]' '\\n'"
+            // Ends at the body of the last answer.
+            try await run("bash", ["-c", "exec 2>/dev/null; timeout 25 grep -q schemaVersion < <(\(words))"])
+        }
+    }
+
     @Test("a frontend that was told to end finishes what it sends over HTTP/2")
     func drain() async throws {
         try await Self.withFrontend { scene in

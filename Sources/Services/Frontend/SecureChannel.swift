@@ -92,6 +92,9 @@ struct SecureChannel: ServerChildChannel, Service {
             HTTP2Setting(parameter: .maxConcurrentStreams, value: 100),
             HTTP2Setting(parameter: .maxHeaderListSize, value: http1.configuration.httpDecoder.maxHeaderListSize),
         ]
+        // Clients that fetch a layer in steps of a few MiB reset a stream and ping for each, some ten times in a second.
+        configuration.stream.streamResetFrameRateLimit.maximumCount = 2_000
+        configuration.connection.controlFrameRateLimit.maximumCount = 2_000
         let pipeline = channel.pipeline.syncOperations
         let streams = try pipeline.configureAsyncHTTP2Pipeline(
             mode: .server,
