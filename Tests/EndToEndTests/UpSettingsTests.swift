@@ -52,7 +52,7 @@ struct UpSettingsTests {
         arguments: [
             ("ENTREPOT_LISTEN_ADDRESS", "nowhere"), ("LISTEN_ADDRESS", "nowhere"), ("FRONTENDS", "many"),
             ("ENTREPOT_FETCHERS", "0"), ("SSRF_ALLOWED_HOSTS", "a b"), ("LOG_LEVEL", "loud"),
-            ("ENTREPOT_CONFIG", "/nowhere/config.yaml"),
+            ("ENTREPOT_CONFIG", "/nowhere/config.yaml"), ("TLS_CERTIFICATE", "/nowhere/cert.pem"),
         ]
     )
     func wrongVariable(_ name: String, _ value: String) async throws {

@@ -79,8 +79,8 @@ struct FrontendSettings {
     static let keys =
         SharedSettings.keys + ServerSettings.keys + [
             listenAddress, manifestTimeout, stallTimeout, relaxedLogging, logRetention, scanTimeout,
-            defaultOrganization, ScannerSettings.key, ScannerSettings.issuer, shutdownDelay, trustedProxies,
-            trustedProxyFields,
+            defaultOrganization, ScannerSettings.key, ScannerSettings.issuer, ServerSettings.certificate,
+            ServerSettings.key, shutdownDelay, trustedProxies, trustedProxyFields,
         ]
 
     let blobDirectory: String
@@ -105,9 +105,10 @@ struct FrontendSettings {
         guard scheme == "http" || scheme == "https" else {
             throw settings.invalid(ServerSettings.scheme, scheme, "expected http or https")
         }
-        frontend.urlScheme = scheme
+        frontend.tls = try Self.tls(settings)
+        frontend.urlScheme = frontend.tls == nil ? scheme : "https"
         frontend.proxies = try Self.proxies(settings)
-        management.server = hostname.isEmpty ? nil : "\(scheme)://\(hostname)"
+        management.server = hostname.isEmpty ? nil : "\(frontend.urlScheme)://\(hostname)"
         management.hasQuotas = try settings.bool(SharedSettings.quotaManagement)
         management.timeMachine = try settings.duration(SharedSettings.timeMachine)
         frontend.isProxying = try settings.bool(SharedSettings.proxyCache)
@@ -127,6 +128,23 @@ struct FrontendSettings {
         do { frontend.scannerKey = secret.isEmpty ? nil : try SharedKey(base64: secret, issuer: issuer) } catch {
             throw settings.invalid(ScannerSettings.key, secret, "\(error)")
         }
+    }
+
+    private static func tls(_ settings: SettingsReader) throws -> TLSFiles? {
+        let (certificate, key) = (
+            try settings.string(ServerSettings.certificate), try settings.string(ServerSettings.key)
+        )
+        if certificate.isEmpty, key.isEmpty { return nil }
+        guard !certificate.isEmpty else {
+            throw settings.invalid(ServerSettings.certificate, "", "is needed with TLS_KEY")
+        }
+        guard !key.isEmpty else { throw settings.invalid(ServerSettings.key, "", "is needed with TLS_CERTIFICATE") }
+        let files = TLSFiles(certificate: certificate, key: key)
+        do { try files.check() } catch let error as TLSFileError {
+            let setting = error.file == .certificate ? ServerSettings.certificate : ServerSettings.key
+            throw settings.invalid(setting, error.path, error.reason)
+        }
+        return files
     }
 
     private static func proxies(_ settings: SettingsReader) throws -> TrustedProxies {

@@ -29,7 +29,7 @@ extension Program {
             space: storage.space,
             logger: runtime.logger
         )
-        let frontend = FrontendService(
+        let frontend = try FrontendService(
             settings.frontend,
             client: client,
             storage: storage,

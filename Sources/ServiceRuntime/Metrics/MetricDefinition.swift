@@ -55,6 +55,8 @@ extension MetricDefinition {
         .init("entrepot_log_batch_entries", .histogram(counts), "Entries of the log written by one statement."),
         .init("entrepot_log_wait_seconds", .histogram(seconds), "From an entry of the log to its commit."),
         .init("entrepot_log_failed_entries_total", .counter, "Entries of the log whose writing failed."),
+        .init("entrepot_tls_certificate_expiry_timestamp_seconds", .gauge, "End of the certificate's validity."),
+        .init("entrepot_tls_reload_failures_total", .counter, "Changed certificates or keys that couldn't be used."),
         // Fetchers.
         .init(
             "entrepot_upstream_requests_total",

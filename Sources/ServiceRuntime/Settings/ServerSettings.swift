@@ -15,5 +15,18 @@ package enum ServerSettings {
         help: "how clients reach the registry: `http`, or `https` behind a proxy that speaks TLS"
     )
 
+    package static let certificate = SettingKey(
+        "TLS_CERTIFICATE",
+        kind: .string,
+        default: "",
+        help: "PEM file of the certificate, and of those that lead to its authority; plain HTTP if empty"
+    )
+    package static let key = SettingKey(
+        "TLS_KEY",
+        kind: .string,
+        default: "",
+        help: "PEM file of the certificate's key"
+    )
+
     package static let keys = [hostname, scheme]
 }

@@ -92,7 +92,8 @@ final class SentBytes: Sendable {
 struct RegionSender {
     /// Bytes per call: large enough to be cheap, small enough that a client that stops reading is noticed.
     private static let chunkBytes: Int64 = 4 * 1024 * 1024
-    private static let copyBytes = 256 * 1024
+    /// As much waits in memory for each client.
+    private static let copyBytes = 64 * 1024
 
     private let channel: any Channel
     private let deadline: Duration

@@ -39,12 +39,21 @@ package struct FrontendService: Service {
         package var scanDeadline: Duration = .seconds(60)
         /// What the scanner signs with; nil for a scanner that has nothing to tell us.
         package var scannerKey: SharedKey?
+        /// Nil for plain HTTP.
+        package var tls: TLSFiles?
+        /// How often the files are looked at.
+        package var tlsInterval: Duration = .seconds(2)
         /// Who may say for whom it asks.
         package var proxies = TrustedProxies()
         /// Header bytes of a request, all fields together.
         package var maximumHeaderBytes = 32 * 1024
 
         package init() {}
+
+        /// No connection is without a byte in either direction for longer, unless its client is gone.
+        fileprivate var longestSilence: Duration {
+            idleTimeout + max(manifestDeadline, stallDeadline, sendDeadline, scanDeadline)
+        }
     }
 
     /// What another service answers at the same port.
@@ -67,6 +76,8 @@ package struct FrontendService: Service {
     }
 
     private let server: any Service
+    /// Nil for plain HTTP.
+    private let secure: SecureChannel?
     private let desk: FetchDesk
     private let follower: BlobFollower
     private let recorder: PullRecorder
@@ -77,6 +88,7 @@ package struct FrontendService: Service {
     private let other: OtherPaths?
 
     /// - Parameter onReady: called once the port listens, with its number
+    /// - Throws: ``TLSFileError``
     package init(
         _ configuration: Configuration,
         client: PostgresClient,
@@ -86,7 +98,7 @@ package struct FrontendService: Service {
         other: OtherPaths? = nil,
         logger: Logger,
         onReady: @escaping @Sendable (Int) async -> Void = { _ in }
-    ) {
+    ) throws {
         let notifier = JobNotifier(client: client, logger: logger)
         desk = FetchDesk(
             client: client,
@@ -143,7 +155,7 @@ package struct FrontendService: Service {
                 pull: BlobPull(client: client, storage: storage, logger: logger),
                 follower: follower,
                 sendDeadline: configuration.sendDeadline,
-                canSendFiles: true
+                canSendFiles: configuration.tls == nil
             ),
             lists: ListEndpoint(pull: ListPull(client: client, desk: desk, upstreams: upstreams)),
             scanner: ScannerEndpoint(
@@ -152,7 +164,8 @@ package struct FrontendService: Service {
                 signer: signer,
                 key: configuration.scannerKey,
                 notifier: notifier,
-                sendDeadline: configuration.sendDeadline
+                sendDeadline: configuration.sendDeadline,
+                canSendFiles: configuration.tls == nil
             ),
             log: log,
             traffic: traffic,
@@ -160,7 +173,7 @@ package struct FrontendService: Service {
             proxies: configuration.proxies,
             logger: logger
         )
-        server = Self.server(configuration, responder, logger, onReady)
+        (server, secure) = try Self.server(configuration, responder, logger, onReady)
     }
 
     package func run() async throws {
@@ -172,6 +185,7 @@ package struct FrontendService: Service {
             group.addTask { try await signer.run() }
             group.addTask { try await log.run() }
             group.addTask { await traffic.write() }
+            if let secure { group.addTask { try await secure.run() } }
             if let other { group.addTask { try await other.run() } }
             try await server.run()
             group.cancelAll()
@@ -183,12 +197,12 @@ package struct FrontendService: Service {
         _ responder: RegistryResponder,
         _ logger: Logger,
         _ onReady: @escaping @Sendable (Int) async -> Void
-    ) -> any Service {
+    ) throws -> (any Service, SecureChannel?) {
         var decoder = HTTP1Channel.Configuration.DecoderConfiguration()
         decoder.maxHeaderFieldSize = configuration.maximumHeaderBytes
         decoder.maxHeaderListSize = configuration.maximumHeaderBytes
         decoder.maxHeaderFieldCount = 200
-        let channel = HTTP1Channel(
+        let http1 = HTTP1Channel(
             responder: { request, writer, channel in
                 try await responder.respond(to: request, writer, on: channel)
             },
@@ -198,9 +212,29 @@ package struct FrontendService: Service {
                 httpDecoderConfiguration: decoder
             )
         )
+        let registry = RegistryChannel(http1: http1, responder: responder)
+        guard let files = configuration.tls else {
+            return (server(configuration, over: registry, logger, onReady), nil)
+        }
+        let secure = try SecureChannel(
+            files,
+            every: configuration.tlsInterval,
+            registry: registry,
+            patience: TimeAmount(configuration.longestSilence),
+            logger: logger
+        )
+        return (server(configuration, over: secure, logger, onReady), secure)
+    }
+
+    private static func server(
+        _ configuration: Configuration,
+        over channel: some ServerChildChannel,
+        _ logger: Logger,
+        _ onReady: @escaping @Sendable (Int) async -> Void
+    ) -> any Service {
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
-        return RegistryChannel(http1: channel, responder: responder).server(
+        return channel.server(
             configuration: ServerConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 serverName: nil,

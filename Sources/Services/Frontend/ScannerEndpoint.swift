@@ -26,19 +26,22 @@ struct ScannerEndpoint: Sendable {
     private let key: SharedKey?
     private let notifier: JobNotifier
     private let sendDeadline: Duration
+    private let canSendFiles: Bool
     private let blobs = BlobStore()
     private let notifications = ScanNotificationStore()
 
     /// - Parameters:
     ///   - key: nil to take no notifications
     ///   - sendDeadline: how long the scanner may take no byte
+    ///   - canSendFiles: connections are plain HTTP/1
     init(
         client: PostgresClient,
         storage: any BlobStorage,
         signer: TokenSigner,
         key: SharedKey?,
         notifier: JobNotifier,
-        sendDeadline: Duration
+        sendDeadline: Duration,
+        canSendFiles: Bool
     ) {
         self.client = client
         self.storage = storage
@@ -46,6 +49,7 @@ struct ScannerEndpoint: Sendable {
         self.key = key
         self.notifier = notifier
         self.sendDeadline = sendDeadline
+        self.canSendFiles = canSendFiles
     }
 
     /// - Throws: ``RegistryError``
@@ -83,7 +87,7 @@ struct ScannerEndpoint: Sendable {
             parts: size > 0 ? [.slice(0..<size)] : [],
             organization: nil,
             deadline: sendDeadline,
-            canSendFiles: true
+            canSendFiles: canSendFiles
         )
         return Reply(
             status: 200,

@@ -40,7 +40,7 @@ struct UpSettings {
     static let keys =
         SharedSettings.keys + [
             data, listen, frontends, fetchers, allowedHosts, adminPassword, ScannerSettings.feature,
-            ScannerSettings.endpoint, ScannerSettings.layersURL, ServerSettings.hostname,
+            ScannerSettings.endpoint, ScannerSettings.layersURL, ServerSettings.hostname, ServerSettings.certificate,
         ]
 
     /// Organizations of a first start that names none.
@@ -104,6 +104,10 @@ struct UpSettings {
         allowedHosts = allowed.joined(separator: ",")
         guard listen.port > 0, listen.port + frontends - 1 <= 65_535 else {
             throw settings.invalid(Self.listen, "\(listen)", "needs a port with room for \(frontends) frontends")
+        }
+        let certificate = try settings.string(ServerSettings.certificate)
+        guard certificate.isEmpty else {
+            throw settings.invalid(ServerSettings.certificate, certificate, "`up` speaks plain HTTP")
         }
         adminPassword = try Superuser.password(settings)
         let database = try settings.secret(SharedSettings.database)
