@@ -97,6 +97,7 @@ let package = Package(
         .executable(name: "garbage-collector", targets: ["GarbageCollector"]),
         .executable(name: "entrepot", targets: ["Entrepot"]),
         .executable(name: "scan-double", targets: ["ScanDoubleProgram"]),
+        .executable(name: "job-rates", targets: ["JobRates"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -271,6 +272,12 @@ let package = Package(
             name: "ScanDoubleProgram",
             dependencies: ["TestSupport", argumentParser],
             path: "Tests/ScanDouble",
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "JobRates",
+            dependencies: ["Jobs", "Models", "OCI", "Postgres", argumentParser, logging],
+            path: "Tests/Benchmarks/Jobs",
             swiftSettings: settings
         ),
         tests("ModuleGraphTests", []),

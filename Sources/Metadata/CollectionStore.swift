@@ -231,10 +231,11 @@ package struct CollectionStore: Sendable {
                 """
             ).decode(String.self)
             guard !locked.isEmpty else { return 0 }
+            // That they are condemned isn't asked again, as the locks keep them so: the planner would read all that are.
             let bytes = try await transaction.query(
                 """
                 WITH gone AS (
-                    DELETE FROM blob b WHERE digest = ANY(\(locked)::text[]) AND condemned_at IS NOT NULL
+                    DELETE FROM blob b WHERE digest = ANY(\(locked)::text[])
                         AND NOT EXISTS (SELECT 1 FROM manifest_blob mb WHERE mb.digest = b.digest)
                         AND NOT EXISTS (
                             SELECT 1 FROM job j

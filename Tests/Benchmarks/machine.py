@@ -149,6 +149,18 @@ class Registry(Server):
                 sum("http.request.method=HEAD" in line for line in lines))
 
 
+class Distance(Server):
+    """A way to a server that is far: each request waits, and each connection has a limited rate."""
+
+    def __init__(self, folder, upstream, seconds, bytes_per_second):
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        folder.mkdir(parents=True)
+        program = pathlib.Path(__file__).with_name("distance.py")
+        super().__init__(["python3", program, self.port, upstream, seconds, bytes_per_second], folder / "log")
+        wait_for("distance", lambda: listens(self.port))
+
+
 class Nginx(Server):
     def __init__(self, folder, locations, extra=""):
         self.port = free_port()
@@ -168,7 +180,7 @@ class Nginx(Server):
 
 
 class Entrepot(Server):
-    def __init__(self, programs, folder, upstream, *, strict=True, frontends=1):
+    def __init__(self, programs, folder, upstream, *, strict=True, frontends=1, environment=None):
         ports = free_port()
         while any(listens(ports + n) for n in range(frontends)):
             ports = free_port()
@@ -178,13 +190,41 @@ class Entrepot(Server):
         super().__init__(
             [programs / "entrepot", "up", "--data", folder / "data", "--listen", self.address, "--proxy",
              f"hub=http://{upstream}", "--allow-upstream", "127.0.0.1", "--frontends", frontends],
-            folder / "log", {"ENTREPOT_ALLOW_PULLS_WITHOUT_STRICT_LOGGING": "false" if strict else "true"})
+            folder / "log",
+            {"ENTREPOT_ALLOW_PULLS_WITHOUT_STRICT_LOGGING": "false" if strict else "true", **(environment or {})})
         wait_for("entrepot up", lambda: self.is_ready(), 120)
+
+        self.data = folder / "data"
+        self.sockets = self.data / "run"
+
+    def stored(self, digest):
+        """Files that hold the blob."""
+        return list(self.data.glob(f"**/{digest.removeprefix('sha256:')}*"))
+
+    def sql(self, statement):
+        run("psql", "-qAtX", "-h", self.sockets, "-U", "entrepot", "-d", "postgres", "-c", statement)
 
     def is_ready(self):
         if self.process.poll() is not None:
             raise SystemExit(f"entrepot up ended:\n{self.log.read_text()[-2000:]}")
         return "\nready" in "\n" + self.log.read_text(errors="replace")
+
+
+def run(*words):
+    """What a command prints; ends for one that fails."""
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{words[0]} ended with {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def skopeo(image, folder):
+    """Seconds that a copy of the image into the folder takes."""
+    start = time.monotonic()
+    run("skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{image}", f"dir:{folder}")
+    seconds = time.monotonic() - start
+    shutil.rmtree(folder)
+    return seconds
 
 
 ACCEPT = f"Accept: {OCI_MANIFEST}, */*"
@@ -218,7 +258,7 @@ def load(url, seconds, connections=64):
         raise SystemExit(f"{url}: {out}")
 
     def milliseconds(percent):
-        number, unit = re.search(rf"^ *{percent}% *([\d.]+)(us|ms|s)$", out, re.M).groups()
-        return float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+        number, unit = re.search(rf"^ *{percent}% *([\d.]+)(us|ms|s|m)$", out, re.M).groups()
+        return float(number) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60000}[unit]
 
     return float(re.search(r"Requests/sec: *([\d.]+)", out)[1]), milliseconds(50), milliseconds(99)

@@ -5,6 +5,7 @@ Load, servers and database share the machine's cores, so rates are low; what cou
 """
 
 import argparse
+import json
 import os
 import pathlib
 import platform
@@ -13,7 +14,7 @@ import statistics
 import tempfile
 import time
 
-from machine import Entrepot, Nginx, Registry, download, get, load
+from machine import Distance, Entrepot, Nginx, Registry, download, get, load, run, skopeo
 
 BLOB = 512 * 2**20
 STREAMS = 8
@@ -37,11 +38,12 @@ class Bench:
         self.started.append(server)
         return server
 
-    def entrepot(self, **named):
-        return self.start(Entrepot, self.programs, self.folder("entrepot"), self.upstream.address, **named)
+    def entrepot(self, upstream=None, **named):
+        upstream = (upstream or self.upstream).address
+        return self.start(Entrepot, self.programs, self.folder("entrepot"), upstream, **named)
 
-    def cache(self):
-        return self.start(Registry, self.folder("cache"), self.upstream.address)
+    def cache(self, upstream=None):
+        return self.start(Registry, self.folder("cache"), (upstream or self.upstream).address)
 
     def stop(self, *servers):
         for server in servers or self.started[::-1]:
@@ -64,23 +66,22 @@ class Bench:
     def prepare(self):
         self.upstream = self.start(Registry, self.folder("upstream"))
         self.small, _ = self.upstream.push_image("app", [os.urandom(1_000_000)])
-        content = os.urandom(BLOB)
-        _, (self.warm,) = self.upstream.push_image("warm", [content])
-        (self.work / "nginx").mkdir()
-        (self.work / "nginx" / "blob").write_bytes(content)
+        _, (self.warm,) = self.upstream.push_image("warm", [os.urandom(BLOB)])
 
     def warm_blob(self):
         """CPU of the servers for each GB that 8 clients take of a blob that is there."""
         peers = {"entrepot": self.entrepot(), "docker-registry": self.cache()}
-        locations = f"location / {{ root {self.work}/nginx; }}"
-        peers["nginx"] = self.start(Nginx, self.folder("nginx"), locations)
         urls = {"entrepot": f"http://{peers['entrepot'].address}/v2/hub/warm/blobs/{self.warm}",
-                "docker-registry": f"http://{peers['docker-registry'].address}/v2/warm/blobs/{self.warm}",
-                "nginx": f"http://{peers['nginx'].address}/blob"}
+                "docker-registry": f"http://{peers['docker-registry'].address}/v2/warm/blobs/{self.warm}"}
         get(f"http://{peers['entrepot'].address}/v2/hub/warm/manifests/1")
         get(f"http://{peers['docker-registry'].address}/v2/warm/manifests/1")
         for url in urls.values():
             get(url)
+        # The very file that Entrepot sends: how the kernel holds a file depends on how it was written.
+        file, = peers["entrepot"].stored(self.warm)
+        peers["nginx"] = self.start(Nginx, self.folder("nginx"), f"location / {{ root {file.parent}; }}")
+        urls["nginx"] = f"http://{peers['nginx'].address}/{file.name}"
+        get(urls["nginx"])
         spent = {name: [] for name in peers}
         for _ in range(self.rounds):
             for name, server in peers.items():
@@ -179,11 +180,73 @@ class Bench:
         self.stop(entrepot, cache)
 
 
+    def cold_image(self):
+        """skopeo takes an image of 6 layers that isn't there yet, directly and through each."""
+        times = {"entrepot": [], "docker-registry": [], "direct": []}
+        entrepot, cache = self.entrepot(), self.cache()
+        for number in range(self.rounds):
+            name = f"layers{number}"
+            self.upstream.push_image(name, [os.urandom(20 * 2**20) for _ in range(6)])
+            for peer, address in (("direct", f"{self.upstream.address}/{name}"),
+                                  ("entrepot", f"{entrepot.address}/hub/{name}"),
+                                  ("docker-registry", f"{cache.address}/{name}")):
+                times[peer].append(skopeo(f"{address}:1", self.folder("image")))
+        self.row("skopeo, one cold image of 6 layers of 20 MiB", "s",
+                 **{name: f"{statistics.median(v):.2f}" for name, v in times.items()})
+        self.stop(entrepot, cache)
+
+    def far_blob(self):
+        """One client takes a blob that isn't there yet from an upstream that is 50 ms and 50 MB/s away."""
+        far = self.start(Distance, self.folder("distance"), self.upstream.address, 0.05, 50e6)
+        times = {"entrepot": [], "docker-registry": [], "direct": []}
+        entrepot, cache = self.entrepot(far), self.cache(far)
+        for number in range(self.rounds):
+            name = f"far{number}"
+            _, (blob,) = self.upstream.push_image(name, [os.urandom(BLOB // 4)])
+            get(f"http://{entrepot.address}/v2/hub/{name}/manifests/1")
+            get(f"http://{cache.address}/v2/{name}/manifests/1")
+            for peer, address in (("direct", f"{far.address}/v2/{name}"),
+                                  ("entrepot", f"{entrepot.address}/v2/hub/{name}"),
+                                  ("docker-registry", f"{cache.address}/v2/{name}")):
+                times[peer].append(download([f"http://{address}/blobs/{blob}"])[0])
+        self.row("one cold 128 MiB blob, upstream 50 ms and 50 MB/s away: first byte, last byte", "s",
+                 **{name: ", ".join(f"{statistics.median(part):.2f}" for part in zip(*v)) for name, v in times.items()})
+        self.stop(entrepot, cache, far)
+
+    def connections(self):
+        """What 512 connections cost that ask for manifests all the time."""
+        peers = {"entrepot": (self.entrepot(), "registry-frontend", "/v2/hub"),
+                 "docker-registry": (self.cache(), "docker-registry", "/v2")}
+        sizes = {}
+        for name, (server, program, path) in peers.items():
+            get(f"http://{server.address}{path}/app/manifests/1")
+            load(f"http://{server.address}{path}/app/manifests/{self.small}", 5, connections=512)
+            sizes[name] = f"{server.resident(program):.0f}"
+        self.row("resident after 512 connections of warm manifests", "MiB, largest process", **sizes)
+        self.stop(*(server for server, _, _ in peers.values()))
+
+    def jobs(self):
+        """The queue alone, 8 workers, one job for each claim."""
+        entrepot = self.entrepot()
+        database = f"host={entrepot.sockets} user=entrepot dbname=rates"
+        rates = []
+        for _ in range(self.rounds):
+            entrepot.sql("DROP DATABASE IF EXISTS rates")
+            entrepot.sql("CREATE DATABASE rates")
+            run(self.programs / "entrepot", "migrate", "--postgres", database)
+            rates.append(json.loads(run(self.programs / "job-rates", "--postgres", database)))
+        enqueued, claimed = (statistics.median(rate[name] for rate in rates)
+                             for name in ("enqueued_per_s", "claimed_and_completed_per_s"))
+        self.row("jobs enqueued, and claimed and completed one by one, by 8 workers", "rate",
+                 entrepot=f"{enqueued:.0f}/s, {claimed:.0f}/s")
+        self.stop(entrepot)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--programs", type=pathlib.Path, required=True, help="folder of the release programs")
     parser.add_argument("--rounds", type=int, default=3)
-    rows = ["warm_blob", "warm_manifest", "cold_blob", "crowd"]
+    rows = ["warm_blob", "warm_manifest", "cold_blob", "cold_image", "far_blob", "crowd", "connections", "jobs"]
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(rows)}; all if none is named")
     options = parser.parse_args()
     if unknown := set(options.rows) - set(rows):
@@ -194,6 +257,8 @@ def main():
     try:
         bench.prepare()
         for row in options.rows or rows:
+            # What the rows before have written would otherwise be written while this one waits for the disk.
+            os.sync()
             getattr(bench, row)()
     finally:
         bench.stop()
