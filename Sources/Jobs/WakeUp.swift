@@ -34,7 +34,7 @@ package final class WakeUp: Sendable {
                 return !Task.isCancelled
             }
             group.addTask {
-                _ = try? await Task.sleep(for: duration)  // cancellation ends the wait, as promised
+                _ = try? await pause(for: duration)  // cancellation ends the wait, as promised
                 return false
             }
             let isWoken = await group.next() ?? false

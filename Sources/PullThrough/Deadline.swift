@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Jobs
+
 /// A wait took longer than it may.
 package struct DeadlineExceeded: Error, Sendable, CustomStringConvertible {
     package let duration: Duration
@@ -15,7 +17,7 @@ package func withDeadline<Value: Sendable>(
     try await withThrowingTaskGroup(of: Value.self) { group in
         group.addTask { try await body() }
         group.addTask {
-            try await Task.sleep(for: duration)
+            try await pause(for: duration)
             throw DeadlineExceeded(duration: duration)
         }
         defer { group.cancelAll() }

@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 
-from machine import Distance, Entrepot, Nginx, Registry, download, get, load, run, skopeo
+from machine import ACCEPT, Distance, Entrepot, Nginx, Registry, download, get, load, run, skopeo
 
 BLOB = 512 * 2**20
 STREAMS = 8
@@ -220,7 +220,7 @@ class Bench:
         sizes = {}
         for name, (server, program, path) in peers.items():
             get(f"http://{server.address}{path}/app/manifests/1")
-            load(f"http://{server.address}{path}/app/manifests/{self.small}", 5, connections=512)
+            run("wrk", "-t1", "-c512", "-d5s", "-H", ACCEPT, f"http://{server.address}{path}/app/manifests/{self.small}")
             sizes[name] = f"{server.resident(program):.0f}"
         self.row("resident after 512 connections of warm manifests", "MiB, largest process", **sizes)
         self.stop(*(server for server, _, _ in peers.values()))
@@ -234,7 +234,7 @@ class Bench:
             entrepot.sql("DROP DATABASE IF EXISTS rates")
             entrepot.sql("CREATE DATABASE rates")
             run(self.programs / "entrepot", "migrate", "--postgres", database)
-            rates.append(json.loads(run(self.programs / "job-rates", "--postgres", database)))
+            rates.append(json.loads(run(self.programs / "job-rates", "--jobs", 2000, "--postgres", database)))
         enqueued, claimed = (statistics.median(rate[name] for rate in rates)
                              for name in ("enqueued_per_s", "claimed_and_completed_per_s"))
         self.row("jobs enqueued, and claimed and completed one by one, by 8 workers", "rate",

@@ -15,6 +15,23 @@ struct WakeUpTests {
         #expect(await wakeUp.wait(atMost: long))
     }
 
+    @Test("a pause takes its time, and one that is cancelled, before or meanwhile, ends with an error at once")
+    func pauses() async throws {
+        let start = clock.now
+        try await pause(for: .milliseconds(30))
+        #expect(clock.now - start >= .milliseconds(30))
+        try await pause(for: .zero)
+        for isLate in [false, true] {
+            let task = Task {
+                if isLate { try await pause(for: .milliseconds(1)) }
+                try await pause(for: long)
+            }
+            if isLate { try await pause(for: .milliseconds(5)) }
+            task.cancel()
+            await #expect(throws: CancellationError.self) { try await task.value }
+        }
+    }
+
     @Test("hints don't add up")
     func noSum() async {
         let wakeUp = WakeUp()

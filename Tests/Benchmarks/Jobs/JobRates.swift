@@ -17,7 +17,7 @@ struct JobRates: AsyncParsableCommand {
     var postgres: String
 
     @Option(help: "How many jobs.")
-    var jobs = 16_000
+    var jobs = 2_000
 
     @Option(help: "Who work at once, each on its connection.")
     var workers = 8
