@@ -110,7 +110,7 @@ def main():
         load.push("moving", "latest")
         works = [("warm", load.warm, 0.05), ("warm", load.warm, 0.05), ("cold", load.cold, 1.5),
                  ("moved", load.moved, 3), ("again", load.again, 0.5)]
-        threads = [threading.Thread(target=load.work, args=work) for work in works]
+        threads = [threading.Thread(target=load.work, args=work, daemon=True) for work in works]
         for thread in threads:
             thread.start()
         samples = {name: [] for name in PROGRAMS}

@@ -41,6 +41,18 @@ import Testing
         }
     }
 
+    @Test("the body of a request that has to wait is read on when its turn comes")
+    func waitingBody() async throws {
+        try await Self.withPort("layer") { port, _ in
+            let manifest = "GET /v2/up/r/manifests/t HTTP/1.1\r\nHost: x\r\n\r\n"
+            let size = 60_000
+            let login = "POST /v2/auth HTTP/1.1\r\nHost: x\r\nContent-Length: \(size)\r\n\r\n"
+            let requests = [manifest, login, String(repeating: "a", count: size), manifest]
+            let answers = try rawExchange(port: port, requests.joined(), thenEnds: true)
+            #expect(Self.statuses(answers) == [200, 400, 200], "\(answers)")
+        }
+    }
+
     @Test("a body that says nothing is passed over")
     func body() async throws {
         try await Self.withPort("layer") { port, _ in

@@ -143,12 +143,12 @@ final class RegistryHandler: ChannelDuplexHandler, RemovableChannelHandler {
             if case .theirs = turn { isPassed = true }
         }
         if isPassed { context.fireChannelReadComplete() }
-        guard case .nobody = turn else { return }
-        if isInputClosed {
+        if isInputClosed, waiting.isEmpty, !isBusy {
             isInputClosed = false
             context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
         }
-        if isReadWanted {
+        // Also for the rest of a request whose turn has just begun.
+        if isReadWanted, waiting.isEmpty {
             isReadWanted = false
             context.read()
         }
