@@ -97,7 +97,6 @@ let package = Package(
         .executable(name: "garbage-collector", targets: ["GarbageCollector"]),
         .executable(name: "entrepot", targets: ["Entrepot"]),
         .executable(name: "scan-double", targets: ["ScanDoubleProgram"]),
-        .executable(name: "job-rates", targets: ["JobRates"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
