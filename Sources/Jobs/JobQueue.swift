@@ -195,12 +195,3 @@ package struct JobQueue: Sendable {
         }
     }
 }
-
-extension Query.StringInterpolation {
-    /// An interval.
-    mutating func appendInterpolation(seconds duration: Duration) {
-        let (seconds, attoseconds) = duration.components
-        appendInterpolation(Double(seconds) + Double(attoseconds) / 1e18)
-        appendLiteral("::float8 * interval '1 second'")
-    }
-}

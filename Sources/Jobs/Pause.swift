@@ -21,7 +21,7 @@ package func pause(for duration: Duration) async throws {
 private final class PauseTimer: Sendable {
     private struct State {
         var isOver = false
-        var source: DispatchSource?
+        var source: (any DispatchSourceTimer)?
         var waiter: CheckedContinuation<Void, Never>?
     }
 
@@ -34,7 +34,7 @@ private final class PauseTimer: Sendable {
             let nanoseconds = max(0, min(duration / .nanoseconds(1), 1e18))
             source.schedule(deadline: .now() + .nanoseconds(Int(nanoseconds)))
             source.setEventHandler { [self] in end() }
-            state.source = source as? DispatchSource
+            state.source = source
             state.waiter = waiter
             source.activate()
             return false
@@ -43,11 +43,11 @@ private final class PauseTimer: Sendable {
     }
 
     func end() {
-        let (source, waiter) = state.withLock { state in
+        let waiter = state.withLock { state in
             defer { state = State(isOver: true) }
-            return (state.source, state.waiter)
+            state.source?.cancel()
+            return state.waiter
         }
-        source?.cancel()
         waiter?.resume()
     }
 }

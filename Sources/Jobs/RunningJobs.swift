@@ -19,7 +19,7 @@ final class RunningJobs: Sendable {
         /// Returns when the lease is lost or the task is cancelled.
         func untilRevoked() async {
             while !Task.isCancelled, !isRevoked {
-                await wakeUp.wait(atMost: .seconds(3_600))
+                await wakeUp.wait()
             }
         }
     }

@@ -43,7 +43,8 @@ package final class WakeUp: Sendable {
         }
     }
 
-    private func wait() async {
+    /// Returns after `wake()`, or when the task is cancelled.
+    package func wait() async {
         let id = state.withLock { state in
             state.nextWaiter += 1
             return state.nextWaiter

@@ -28,14 +28,8 @@ package struct RequestID: Hashable, Sendable, CustomStringConvertible {
 
     /// 64 random bits of this process, and 64 that count on from others.
     package init() {
-        let halves = [Self.process, Self.next.add(1, ordering: .relaxed).oldValue]
-        rawValue = String(unsafeUninitializedCapacity: 32) { text in
-            for index in 0..<32 {
-                let digit = UInt8(truncatingIfNeeded: halves[index / 16] >> (60 - index % 16 * 4)) & 15
-                text[index] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
-            }
-            return 32
-        }
+        let halves = (Self.process, Self.next.add(1, ordering: .relaxed).oldValue.bigEndian)
+        rawValue = withUnsafeBytes(of: halves) { $0.hexadecimal }
     }
 
     private static let process = UInt64.random(in: .min ... .max)

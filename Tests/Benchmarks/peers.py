@@ -234,7 +234,7 @@ class Bench:
             entrepot.sql("DROP DATABASE IF EXISTS rates")
             entrepot.sql("CREATE DATABASE rates")
             run(self.programs / "entrepot", "migrate", "--postgres", database)
-            rates.append(json.loads(run(self.programs / "JobRates", "--jobs", 2000, "--postgres", database)))
+            rates.append(json.loads(run(self.programs / "JobRates", "--postgres", database)))
         enqueued, claimed = (statistics.median(rate[name] for rate in rates)
                              for name in ("enqueued_per_s", "claimed_and_completed_per_s"))
         self.row("jobs enqueued, and claimed and completed one by one, by 8 workers", "rate",

@@ -11,35 +11,21 @@ enum PullKind: String, Sendable, CaseIterable {
 /// What is measured of requests. Handles are looked up once: a pull costs a few additions.
 struct FrontendMetrics: Sendable {
     private struct Handles: Sendable {
-        private let hit: Counter
-        private let revalidated: Counter
-        private let miss: Counter
-        private let stale: Counter
-        private let error: Counter
+        let outcomes: [PullOutcome: Counter]
         let served: Counter
         let saved: Counter
         let firstByte: Timer
 
         init(_ kind: PullKind) {
             let label = [("kind", kind.rawValue)]
-            func pulls(_ outcome: PullOutcome) -> Counter {
-                Counter(label: "entrepot_pulls_total", dimensions: label + [("outcome", outcome.rawValue)])
-            }
-            (hit, revalidated, miss) = (pulls(.hit), pulls(.revalidated), pulls(.miss))
-            (stale, error) = (pulls(.stale), pulls(.error))
+            outcomes = Dictionary(
+                uniqueKeysWithValues: PullOutcome.allCases.map {
+                    ($0, Counter(label: "entrepot_pulls_total", dimensions: label + [("outcome", $0.rawValue)]))
+                }
+            )
             served = Counter(label: "entrepot_served_bytes_total", dimensions: label)
             saved = Counter(label: "entrepot_saved_bytes_total", dimensions: label)
             firstByte = Timer(label: "entrepot_first_byte_seconds", dimensions: label)
-        }
-
-        func pulls(_ outcome: PullOutcome) -> Counter {
-            switch outcome {
-            case .hit: hit
-            case .revalidated: revalidated
-            case .miss: miss
-            case .stale: stale
-            case .error: error
-            }
         }
     }
 
@@ -57,7 +43,7 @@ struct FrontendMetrics: Sendable {
     ///   - wait: from the request to the head of the response
     func pulled(_ kind: PullKind, _ outcome: PullOutcome, bytes: Int64, after wait: Duration) {
         let handles = kind == .manifest ? manifest : blob
-        handles.pulls(outcome).increment()
+        handles.outcomes[outcome]?.increment()
         handles.firstByte.record(duration: wait)
         guard outcome != .error, bytes > 0 else { return }
         handles.served.increment(by: bytes)

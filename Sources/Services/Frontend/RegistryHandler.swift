@@ -78,6 +78,7 @@ final class RegistryHandler: ChannelDuplexHandler, RemovableChannelHandler {
         let isLast = head.headerFields[.connection]?.lowercased() == "close"
         let (loop, channel, responder) = (context.eventLoop, context.channel, responder)
         let (handler, bound) = (NIOLoopBound(self, eventLoop: loop), NIOLoopBound(context, eventLoop: loop))
+        // Nobody's child, as a handler has no task: it ends with its connection.
         task = Task(executorPreference: executor) {
             var exchange = await responder.answer(request, on: channel)
             if isLast { exchange.reply.headers[.connection] = "close" }
@@ -111,11 +112,12 @@ final class RegistryHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private func end(_ failure: (any Error)?, isLast: Bool, _ context: ChannelHandlerContext) {
         task = nil
         guard failure == nil else { return context.close(promise: nil) }
-        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
-            if isLast { bound.value.close(promise: nil) }
+        guard !isLast else {
+            let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+            return context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in bound.value.close(promise: nil)
+            }
         }
-        guard !isLast else { return }
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         isAnswered = true
         endTurn(context)
     }

@@ -11,8 +11,6 @@ import Synchronization
 /// How many jobs a queue takes, and gives, in a second. The database has to be migrated, and nobody else's.
 @main
 struct JobRates: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "job-rates")
-
     @Option(help: "Connection string of the database.")
     var postgres: String
 
