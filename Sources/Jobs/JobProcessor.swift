@@ -31,6 +31,9 @@ package struct JobProcessor: Service {
     private let worker: String
     private let handlers: [JobKind: any JobHandler]
     private let client: PostgresClient
+    /// For heartbeats: a worker whose connections all wait for something still has its jobs. An extension that a crash of
+    /// the server undoes would have been too short anyway.
+    private let pulse: PostgresClient
     private let notifier: JobNotifier
     private let wakeUp: WakeUp
     private let logger: Logger
@@ -51,6 +54,7 @@ package struct JobProcessor: Service {
         self.worker = worker
         self.handlers = Dictionary(uniqueKeysWithValues: handlers.map { ($0.kind, $0) })
         self.client = client
+        pulse = client.separate(connections: 1, isDurable: false)
         self.notifier = notifier
         self.wakeUp = wakeUp
         self.logger = logger
@@ -73,6 +77,7 @@ package struct JobProcessor: Service {
                 await drain()
                 group.cancelAll()
             }
+            await pulse.close()
             await handBack()
         } onCancelOrGracefulShutdown: {
             isStopping.store(true, ordering: .releasing)
@@ -197,7 +202,7 @@ package struct JobProcessor: Service {
             let leases = running.leases
             guard !leases.isEmpty else { continue }
             do {
-                let held = try await queue.heartbeat(leases, lease: configuration.lease, on: client)
+                let held = try await queue.heartbeat(leases, lease: configuration.lease, on: pulse)
                 let lost = leases.filter { !held.contains($0) && running.contains($0) }
                 guard !lost.isEmpty else { continue }
                 metrics.lostLeases(lost.count)

@@ -35,6 +35,14 @@ package final class PostgresClient: Queryable, Service {
         state = Mutex(State(pool: PoolState(maximum: configuration.maximumConnections)))
     }
 
+    /// A pool of its own to the same database, for statements that can't wait until others have ended.
+    package func separate(connections: Int, isDurable: Bool) -> PostgresClient {
+        var configuration = configuration
+        configuration.maximumConnections = connections
+        configuration.isDurable = isDurable
+        return PostgresClient(configuration, logger: logger)
+    }
+
     /// Closes connections that are idle or old until shutdown, then closes the pool.
     package func run() async throws {
         await cancelWhenGracefulShutdown { [self] in

@@ -118,6 +118,33 @@ struct ProcessorLeaseTests {
         }
     }
 
+    @Test("the lease is extended while all connections of the worker wait for something else")
+    func noConnectionLeft() async throws {
+        try await TestQueue.with { test in
+            let id = try await test.enqueue()
+            let journal = Journal<Event>()
+            let mayEnd = WakeUp()
+            var configuration = test.configuration
+            configuration.maximumConnections = 1
+            let worker = PostgresClient(configuration, logger: TestQueue.logger)
+            let (processor, _) = test.processor(client: worker) {
+                $0.lease = .milliseconds(400)
+            } _: { job in
+                try await worker.withConnection { _ in try await work(job, journal, until: mayEnd) }
+            }
+            try await test.running(processor) {
+                try await until(.started(id), in: journal)
+                let claimedUntil = try await leaseEnd(id, test)
+                try await eventually("the lease has moved on twice") {
+                    try await leaseEnd(id, test) > claimedUntil + 0.15
+                }
+                mayEnd.wake()
+                try await test.untilState(.completed, of: id)
+            }
+            await worker.close()
+        }
+    }
+
     private func leaseEnd(_ job: JobID, _ test: TestQueue) async throws -> Double {
         let end: Double? = try await test.client.query(
             "SELECT extract(epoch FROM lease_expires_at)::float8 FROM job WHERE id = \(job.rawValue)"
