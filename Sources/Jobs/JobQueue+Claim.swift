@@ -54,28 +54,42 @@ extension JobQueue {
         var bytesInFlight: Int64?
     }
 
-    /// A claim whose transaction is the caller's.
+    /// How many jobs of an organization are looked at beyond those that are asked for: other claims may have them in hand.
+    private static let spare = 64
+
+    /// A claim whose transaction is the caller's. What it reads grows with the organizations that have jobs, not with
+    /// their jobs.
     func take(_ claim: Claim, on db: some Queryable) async throws -> [ClaimedJob] {
-        let (queue, kinds) = (claim.queue.rawValue, claim.kinds.map(\.rawValue))
-        let due: Query = """
-            queue = \(queue) AND kind = ANY(\(kinds)::text[]) AND state IN ('available', 'retryable') AND scheduled_at <= now()
-            """
-        let connections = claim.isOfLimitedUpstreams ? Self.connections(due, isFill: claim.queue == .fills) : Limit()
-        let bytes = claim.bytesInFlight.map { Self.bytes(due, inFlight: $0) } ?? Limit()
+        let queue = claim.queue.rawValue
+        let waiting: Query = "job.queue = \(queue) AND job.state IN ('available', 'retryable')"
+        let connections = claim.isOfLimitedUpstreams ? Self.connections(isFill: claim.queue == .fills) : Limit()
+        let bytes = claim.bytesInFlight.map { Self.bytes(inFlight: $0) } ?? Limit()
         // The locking SELECT sits in a MATERIALIZED CTE: inlined, the planner may run it more than once and lock more
         // rows than the limit.
         return try await db.query(
             prepared: """
-                WITH busy AS (
-                    SELECT organization_id, count(*) AS running
-                    FROM job WHERE queue = \(queue) AND state = 'running' GROUP BY organization_id
+                WITH RECURSIVE owner (id) AS (
+                    (SELECT \(Self.owner) FROM job WHERE \(waiting) ORDER BY 1 LIMIT 1)
+                    UNION ALL
+                    SELECT next.id FROM owner CROSS JOIN LATERAL (
+                        SELECT \(Self.owner) AS id FROM job WHERE \(waiting) AND \(Self.owner) > owner.id ORDER BY 1 LIMIT 1
+                    ) next
+                ), busy AS (
+                    SELECT \(Self.owner) AS owner, count(*) AS running
+                    FROM job WHERE queue = \(queue) AND state = 'running' GROUP BY 1
+                ), due AS MATERIALIZED (
+                    SELECT owner.id AS owner, coalesce(busy.running, 0) AS running, next.*
+                    FROM owner LEFT JOIN busy ON busy.owner = owner.id
+                    CROSS JOIN LATERAL (
+                        SELECT id, kind, upstream, priority, scheduled_at, payload FROM job
+                        WHERE \(waiting) AND \(Self.owner) = owner.id AND kind = ANY(\(claim.kinds.map(\.rawValue))::text[])
+                            AND scheduled_at <= now()
+                        ORDER BY priority, scheduled_at, id LIMIT \(claim.limit + Self.spare)
+                    ) next
                 )\(connections.tables)\(bytes.tables), picked AS MATERIALIZED (
-                    SELECT job.id
-                    FROM job
-                    LEFT JOIN busy ON busy.organization_id = job.organization_id
-                    \(connections.join) \(bytes.join)
-                    WHERE \(due) \(connections.condition) \(bytes.condition)
-                    ORDER BY priority, coalesce(busy.running, 0), scheduled_at, job.id
+                    SELECT job.id FROM due JOIN job USING (id) \(connections.join) \(bytes.join)
+                    WHERE \(waiting) AND job.scheduled_at <= now() \(connections.condition) \(bytes.condition)
+                    ORDER BY due.priority, due.running, due.scheduled_at, due.id
                     LIMIT \(claim.limit)
                     FOR UPDATE OF job SKIP LOCKED
                 )
@@ -104,6 +118,9 @@ extension JobQueue {
         }
     }
 
+    /// Whose job it is; chores are nobody's.
+    private static let owner: Query = "coalesce(organization_id, 0)"
+
     /// What holds back some of the jobs that are due.
     private struct Limit {
         /// Tables of the claim's statement, each after a comma.
@@ -113,7 +130,7 @@ extension JobQueue {
     }
 
     /// No more jobs of an upstream than it has connections left.
-    private static func connections(_ due: Query, isFill: Bool) -> Limit {
+    private static func connections(isFill: Bool) -> Limit {
         Limit(
             tables: """
                 , room AS (
@@ -121,12 +138,10 @@ extension JobQueue {
                         - (SELECT count(*) FROM job WHERE job.upstream = base_url AND state = 'running') AS free
                     FROM upstream WHERE max_connections IS NOT NULL
                 ), ranked AS (
-                    SELECT job.id, room.free, row_number() OVER (
-                        PARTITION BY job.upstream ORDER BY priority, coalesce(busy.running, 0), scheduled_at, job.id
+                    SELECT due.id, room.free, row_number() OVER (
+                        PARTITION BY upstream ORDER BY priority, running, scheduled_at, due.id
                     ) AS place
-                    FROM job JOIN room ON room.base_url = job.upstream
-                    LEFT JOIN busy ON busy.organization_id = job.organization_id
-                    WHERE \(due)
+                    FROM due JOIN room ON room.base_url = due.upstream
                 )
                 """,
             join: "LEFT JOIN ranked ON ranked.id = job.id",
@@ -135,20 +150,20 @@ extension JobQueue {
     }
 
     /// No more bytes of blobs on their way for an organization; one that is larger comes alone.
-    private static func bytes(_ due: Query, inFlight limit: Int64) -> Limit {
+    private static func bytes(inFlight limit: Int64) -> Limit {
         let blobs = JobKind.blobFetch.rawValue
         return Limit(
             tables: """
                 , flying AS (
-                    SELECT organization_id, sum((payload ->> 'sizeBytes')::bigint) AS bytes
-                    FROM job WHERE state = 'running' AND kind = \(blobs) GROUP BY organization_id
+                    SELECT \(owner) AS owner, sum((payload ->> 'sizeBytes')::bigint) AS bytes
+                    FROM job WHERE state = 'running' AND kind = \(blobs) GROUP BY 1
                 ), weighed AS (
-                    SELECT job.id, coalesce(flying.bytes, 0) AS before, coalesce(flying.bytes, 0)
+                    SELECT due.id, coalesce(flying.bytes, 0) AS before, coalesce(flying.bytes, 0)
                         + sum((payload ->> 'sizeBytes')::bigint)
-                            OVER (PARTITION BY organization_id ORDER BY priority, scheduled_at, job.id) AS after,
-                        row_number() OVER (PARTITION BY organization_id ORDER BY priority, scheduled_at, job.id) AS place
-                    FROM job LEFT JOIN flying USING (organization_id)
-                    WHERE \(due) AND kind = \(blobs)
+                            OVER (PARTITION BY owner ORDER BY priority, scheduled_at, due.id) AS after,
+                        row_number() OVER (PARTITION BY owner ORDER BY priority, scheduled_at, due.id) AS place
+                    FROM due LEFT JOIN flying USING (owner)
+                    WHERE kind = \(blobs)
                 )
                 """,
             join: "LEFT JOIN weighed ON weighed.id = job.id",

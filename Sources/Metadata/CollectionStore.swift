@@ -223,7 +223,8 @@ package struct CollectionStore: Sendable {
 
     /// Removes the rows of blobs that were condemned a grace ago and that nobody is fetching; their objects become garbage.
     package func dropBlobs(_ limits: Limits, on client: PostgresClient) async throws -> Int {
-        try await step(client) { transaction in
+        // Bytes go by what is written here.
+        try await step(client, isDurable: true) { transaction in
             let locked = try await transaction.query(
                 """
                 SELECT digest FROM blob WHERE condemned_at < now() - \(seconds: limits.grace)
@@ -350,12 +351,16 @@ package struct CollectionStore: Sendable {
         )
     }
 
+    /// - Parameter isDurable: whether it has to be on the disk when it returns. A crash of the server takes the last steps
+    ///   back, the latest first, and each can be done again; unless it was a step that files depend on.
     private func step<Result>(
         _ client: PostgresClient,
+        isDurable: Bool = false,
         _ body: (Connection) async throws -> Result
     ) async throws -> Result {
         try await client.withTransaction { transaction in
             try await transaction.query("SET LOCAL lock_timeout = \(unescaped: "'\(Self.lockTimeout)'")")
+            if !isDurable { try await transaction.query("SET LOCAL synchronous_commit = off") }
             return try await body(transaction)
         }
     }

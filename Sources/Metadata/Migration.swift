@@ -41,6 +41,12 @@ package struct Migration: Sendable, Hashable {
         Migration(version: 11, name: "collection", sql: text(PackageResources.V0011_collection_sql)),
         Migration(version: 12, name: "proof", sql: text(PackageResources.V0012_proof_sql)),
         Migration(version: 13, name: "log time", oldestProgram: 12, sql: text(PackageResources.V0013_log_time_sql)),
+        Migration(
+            version: 14,
+            name: "claim by organization",
+            oldestProgram: 12,
+            sql: text(PackageResources.V0014_claim_by_organization_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

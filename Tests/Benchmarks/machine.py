@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
@@ -235,11 +236,51 @@ def get(url):
     subprocess.run(["curl", "-sSf", "-H", ACCEPT, "-o", "/dev/null", url], check=True)
 
 
-def download(urls, *, limit=None):
+def crowd(places, path, size, bytes_per_second):
+    """One client for each of the addresses, all at once, each taking the body at this rate; for each its seconds from the
+    request to the first byte of the answer.
+
+    They share a process: as many programs that start would measure how they compete for the cores."""
+    buffer = bytearray(2**20)
+    clients = []
+    for address in places:
+        host, port = address.split(":")
+        client = socket.create_connection((host, int(port)))
+        client.setblocking(False)
+        clients.append(client)
+    start = time.monotonic()
+    for client, address in zip(clients, places):
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
+    first, taken, reading = {}, dict.fromkeys(clients, 0), list(clients)
+    while reading:
+        now = time.monotonic() - start
+        if now > 120:
+            raise SystemExit(f"{len(reading)} of {len(clients)} clients wait for bytes after {now:.0f} s")
+        due = [c for c in reading if c not in first or taken[c] < (now - first[c]) * bytes_per_second]
+        if not due:
+            time.sleep(0.001)
+            continue
+        for client in select.select(due, [], [], 0.001)[0]:
+            count = client.recv_into(buffer)
+            if client not in first:
+                first[client] = time.monotonic() - start
+                status = bytes(buffer[:count]).split(b"\r\n")[0]
+                if b" 200" not in status:
+                    raise SystemExit(f"{path}: {status}")
+            taken[client] += count
+            if not count:
+                reading.remove(client)
+                client.close()
+    # The head is what comes on top.
+    if short := [count for count in taken.values() if count <= size]:
+        raise SystemExit(f"{len(short)} of {len(clients)} clients got less than {size} bytes")
+    return list(first.values())
+
+
+def download(urls):
     """All at once; for each its seconds to the first byte and to the last."""
-    extra = ["--limit-rate", limit] if limit else []
     clients = [
-        subprocess.Popen(["curl", "-sSf", "-o", "/dev/null", *extra, "-w", "%{time_starttransfer} %{time_total}", url],
+        subprocess.Popen(["curl", "-sSf", "-o", "/dev/null", "-w", "%{time_starttransfer} %{time_total}", url],
                          stdout=subprocess.PIPE, text=True) for url in urls]
     times = []
     for client in clients:

@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 
-from machine import ACCEPT, Distance, Entrepot, Nginx, Registry, download, get, load, run, skopeo
+from machine import ACCEPT, Distance, Entrepot, Nginx, Registry, crowd, download, get, load, run, skopeo
 
 BLOB = 512 * 2**20
 STREAMS = 8
@@ -164,11 +164,10 @@ class Bench:
         for address in entrepot.addresses:
             get(f"http://{address}/v2/hub/crowd/manifests/1")
         get(f"http://{cache.address}/v2/crowd/manifests/1")
-        ours = [f"http://{entrepot.addresses[n % 2]}/v2/hub/crowd/blobs/{blob}" for n in range(32)]
         # Slow enough for all to be there while it arrives.
-        first = [start for start, _ in download(ours, limit="20M")]
+        first = crowd([entrepot.addresses[n % 2] for n in range(32)], f"/v2/hub/crowd/blobs/{blob}", BLOB, 20e6)
         asked_by_us, _ = self.upstream.asked(blob)
-        theirs = [start for start, _ in download([f"http://{cache.address}/v2/crowd/blobs/{blob}"] * 32, limit="20M")]
+        theirs = crowd([cache.address] * 32, f"/v2/crowd/blobs/{blob}", BLOB, 20e6)
         asked, _ = self.upstream.asked(blob)
         self.row("32 clients, one cold 512 MiB blob", "GETs upstream",
                  **{"entrepot": asked_by_us, "docker-registry": asked - asked_by_us})
