@@ -64,6 +64,7 @@ extension JobQueue {
         let waiting: Query = "job.queue = \(queue) AND job.state IN ('available', 'retryable')"
         let connections = claim.isOfLimitedUpstreams ? Self.connections(isFill: claim.queue == .fills) : Limit()
         let bytes = claim.bytesInFlight.map { Self.bytes(inFlight: $0) } ?? Limit()
+        // The rows are locked by their ids: `waiting` said otherwise there, so that the planner doesn't read all of them.
         // The locking SELECT sits in a MATERIALIZED CTE: inlined, the planner may run it more than once and lock more
         // rows than the limit.
         return try await db.query(
@@ -88,7 +89,8 @@ extension JobQueue {
                     ) next
                 )\(connections.tables)\(bytes.tables), picked AS MATERIALIZED (
                     SELECT job.id FROM due JOIN job USING (id) \(connections.join) \(bytes.join)
-                    WHERE \(waiting) AND job.scheduled_at <= now() \(connections.condition) \(bytes.condition)
+                    WHERE job.id = ANY(ARRAY(SELECT id FROM due)) AND job.queue = \(queue) AND job.state <> 'running'
+                        AND job.finalized_at IS NULL AND job.scheduled_at <= now() \(connections.condition) \(bytes.condition)
                     ORDER BY due.priority, due.running, due.scheduled_at, due.id
                     LIMIT \(claim.limit)
                     FOR UPDATE OF job SKIP LOCKED

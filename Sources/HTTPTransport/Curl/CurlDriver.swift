@@ -8,7 +8,7 @@ import Synchronization
 
 /// Runs a curl multi handle on a thread of its own. Others talk to it through a mailbox.
 ///
-/// `@unchecked`: `transfers` is touched on the thread only; the multi handle is used elsewhere only for
+/// `@unchecked`: `transfers` and `gatherer` are touched on the thread only; the multi handle is used elsewhere only for
 /// `curl_multi_wakeup`, the one call that curl allows from any thread.
 final class CurlDriver: @unchecked Sendable {
     private enum Letter {
@@ -31,6 +31,7 @@ final class CurlDriver: @unchecked Sendable {
     private let multi: UnsafeMutableRawPointer
     private let mailbox = Mutex(Mailbox())
     private var transfers: [UInt64: Transfer] = [:]
+    private let gatherer = PieceGatherer()
     private let clock = ContinuousClock()
 
     init(_ configuration: HTTPTransportConfiguration, logger: Logger) {
@@ -98,6 +99,7 @@ final class CurlDriver: @unchecked Sendable {
             if isShutDown { break }
             var running: Int32 = 0
             curl_multi_perform(multi, &running)
+            gatherer.flush()
             collect()
             let wait = enforceDeadlines()
             curl_multi_poll(multi, nil, 0, wait, nil)
@@ -136,6 +138,7 @@ final class CurlDriver: @unchecked Sendable {
             }
             let easy = try EasyHandle(transfer, target, configuration)
             transfer.easy = easy
+            transfer.gatherer = gatherer
             transfer.startedAt = clock.now
             transfer.lastActivity = transfer.startedAt
             transfers[transfer.id] = transfer
@@ -166,13 +169,13 @@ final class CurlDriver: @unchecked Sendable {
         transfer.finish(error)
     }
 
-    /// Ends transfers that are overdue. Returns the milliseconds until the next may be.
+    /// Ends transfers that are overdue, or whose sink has refused what it got. Returns the milliseconds until the next may be.
     private func enforceDeadlines() -> Int32 {
         let now = clock.now
         var next = now + .seconds(60)
         for transfer in transfers.values {
             let (deadline, error) = transfer.deadline(now)
-            if deadline <= now {
+            if deadline <= now || transfer.failure != nil {
                 end(transfer, error)
             } else {
                 next = min(next, deadline)

@@ -26,6 +26,8 @@ final class Transfer: @unchecked Sendable {
 
     // On the driver's thread only.
     var easy: EasyHandle?
+    /// The driver's.
+    var gatherer: PieceGatherer?
     var parser: HeadParser
     var policy: AddressPolicy?
     var host = ""
@@ -67,21 +69,27 @@ final class Transfer: @unchecked Sendable {
     enum Taken { case all, pause, none }
 
     func body(_ bytes: UnsafeRawBufferPointer) -> Taken {
-        defer { lastActivity = .now }  // afterwards: what the sink took isn't the server's time
+        defer { lastActivity = .now }
         switch receiver {
-        case .sink(let sink):
-            do {
-                try sink.write(bytes)
-                return .all
-            } catch {
-                failure = error
-                return .none
-            }
+        case .sink:
+            gatherer?.add(bytes, of: self)
+            return failure == nil ? .all : .none
         case .buffer(let buffer):
             if buffer.offer(bytes) { return .all }
             isPaused = true
             return .pause
         }
+    }
+
+    /// Gives gathered pieces of the body to the sink. What it throws ends the transfer.
+    func deliver(_ bytes: UnsafeRawBufferPointer) {
+        guard case .sink(let sink) = receiver, failure == nil else { return }
+        do {
+            try sink.write(bytes)
+        } catch {
+            failure = error
+        }
+        lastActivity = .now  // afterwards: what the sink took isn't the server's time
     }
 
     func supply(_ room: UnsafeMutableRawBufferPointer) -> UploadPump.Supply {
