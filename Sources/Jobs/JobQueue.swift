@@ -134,10 +134,10 @@ package struct JobQueue: Sendable {
     /// Fails inside a transaction unless the lease is held, and keeps it from lapsing until the transaction ends.
     package func fence(_ lease: JobLease, on db: some Queryable) async throws {
         let held = try await db.query(
-            """
-            SELECT 1 FROM job WHERE id = \(lease.job.rawValue) AND lease_token = \(lease.token) AND state = 'running'
-            FOR UPDATE
-            """
+            prepared: """
+                SELECT 1 FROM job WHERE id = \(lease.job.rawValue) AND lease_token = \(lease.token) AND state = 'running'
+                FOR UPDATE
+                """
         )
         guard !held.isEmpty else { throw JobQueueError.leaseLost(lease) }
     }

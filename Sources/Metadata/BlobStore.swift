@@ -18,15 +18,15 @@ package struct BlobStore: Sendable {
         on db: some Queryable
     ) async throws -> DeclaredBlob? {
         try await db.query(
-            """
-            SELECT mb.size_bytes, b.generation, b.size_bytes
-            FROM repository r
-            JOIN repository_manifest rm ON rm.repository_id = r.id
-            JOIN manifest_blob mb ON mb.manifest_id = rm.manifest_id AND mb.digest = \(digest.description)
-            JOIN blob b ON b.digest = mb.digest
-            WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
-            LIMIT 1
-            """
+            prepared: """
+                SELECT mb.size_bytes, b.generation, b.size_bytes
+                FROM repository r
+                JOIN repository_manifest rm ON rm.repository_id = r.id
+                JOIN manifest_blob mb ON mb.manifest_id = rm.manifest_id AND mb.digest = \(digest.description)
+                JOIN blob b ON b.digest = mb.digest
+                WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+                LIMIT 1
+                """
         ).first.map { row in
             let (declared, generation, size) = try row.decode((Int64, UUID?, Int64?).self)
             return DeclaredBlob(
@@ -68,10 +68,10 @@ package struct BlobStore: Sendable {
     /// Nil when no manifest names the digest.
     package func state(of digest: Digest, on db: some Queryable) async throws -> BlobState? {
         try await db.query(
-            """
-            SELECT generation, size_bytes, partial_generation, partial_validator
-            FROM blob WHERE digest = \(digest.description)
-            """
+            prepared: """
+                SELECT generation, size_bytes, partial_generation, partial_validator
+                FROM blob WHERE digest = \(digest.description)
+                """
         ).first.map { row in
             let (generation, size, partial, validator) = try row.decode((UUID?, Int64?, UUID?, String?).self)
             return BlobState(
@@ -84,12 +84,12 @@ package struct BlobStore: Sendable {
     /// Says which partial is being filled, or (nil) that there is none.
     package func setPartial(_ partial: PartialRecord?, of digest: Digest, on db: some Queryable) async throws {
         try await db.query(
-            """
-            UPDATE blob
-            SET partial_generation = \(partial?.generation.rawValue), partial_validator = \(partial?.validator),
-                partial_bytes = NULL, partial_bytes_per_s = NULL
-            WHERE digest = \(digest.description)
-            """
+            prepared: """
+                UPDATE blob
+                SET partial_generation = \(partial?.generation.rawValue), partial_validator = \(partial?.validator),
+                    partial_bytes = NULL, partial_bytes_per_s = NULL
+                WHERE digest = \(digest.description)
+                """
         )
     }
 

@@ -223,8 +223,7 @@ package struct CollectionStore: Sendable {
 
     /// Removes the rows of blobs that were condemned a grace ago and that nobody is fetching; their objects become garbage.
     package func dropBlobs(_ limits: Limits, on client: PostgresClient) async throws -> Int {
-        // Bytes go by what is written here.
-        try await step(client, isDurable: true) { transaction in
+        try await step(client) { transaction in
             let locked = try await transaction.query(
                 """
                 SELECT digest FROM blob WHERE condemned_at < now() - \(seconds: limits.grace)
@@ -269,6 +268,13 @@ package struct CollectionStore: Sendable {
                 sizeBytes: size
             )
         }
+    }
+
+    /// Returns when everything that was committed before is on the disk. What is read must not be lost once files have gone
+    /// by it.
+    package func makeDurable(on client: PostgresClient) async throws {
+        // A commit that has written something waits for all that was written before.
+        try await client.query("SELECT pg_logical_emit_message(true, 'entrepot', 'collection')")
     }
 
     /// Says that the bytes of these are gone. Told twice, they count once.
@@ -351,16 +357,15 @@ package struct CollectionStore: Sendable {
         )
     }
 
-    /// - Parameter isDurable: whether it has to be on the disk when it returns. A crash of the server takes the last steps
-    ///   back, the latest first, and each can be done again; unless it was a step that files depend on.
+    /// No step waits for the disk with its locks in hand: a crash of the server takes the last ones back, the latest first,
+    /// and each can be done again.
     private func step<Result>(
         _ client: PostgresClient,
-        isDurable: Bool = false,
         _ body: (Connection) async throws -> Result
     ) async throws -> Result {
         try await client.withTransaction { transaction in
             try await transaction.query("SET LOCAL lock_timeout = \(unescaped: "'\(Self.lockTimeout)'")")
-            if !isDurable { try await transaction.query("SET LOCAL synchronous_commit = off") }
+            try await transaction.query("SET LOCAL synchronous_commit = off")
             return try await body(transaction)
         }
     }

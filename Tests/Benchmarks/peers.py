@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 
-from machine import ACCEPT, Distance, Entrepot, Nginx, Registry, crowd, download, get, load, run, skopeo
+from machine import ACCEPT, Distance, Entrepot, Nginx, Registry, crowd, download, get, load, run, skopeo, wait_for
 
 BLOB = 512 * 2**20
 STREAMS = 8
@@ -78,6 +78,7 @@ class Bench:
         for url in urls.values():
             get(url)
         # The very file that Entrepot sends: how the kernel holds a file depends on how it was written.
+        wait_for("the blob's file", lambda: peers["entrepot"].stored(self.warm))
         file, = peers["entrepot"].stored(self.warm)
         peers["nginx"] = self.start(Nginx, self.folder("nginx"), f"location / {{ root {file.parent}; }}")
         urls["nginx"] = f"http://{peers['nginx'].address}/{file.name}"

@@ -57,6 +57,25 @@ struct CollectorTests {
         }
     }
 
+    @Test("before files go, what was read of them is on the disk, though no step waits for the disk")
+    func durable() async throws {
+        try await Bench.with { bench in
+            _ = try await pulled(bench)
+            let hasty = bench.client.separate(connections: 1, isDurable: false)
+            for _ in 0..<20 {
+                try await hasty.query("UPDATE organization SET time_machine_s = 1 + coalesce(time_machine_s, 0)")
+                let written = try await bench.client.query("SELECT pg_current_wal_insert_lsn()::text")
+                    .decodeFirst(String.self)
+                try await CollectionStore().makeDurable(on: bench.client)
+                let isDurable = try await bench.client.query(
+                    "SELECT pg_current_wal_flush_lsn() >= \(written ?? "")::pg_lsn"
+                ).decodeFirst(Bool.self)
+                #expect(isDurable == true)
+            }
+            await hasty.close()
+        }
+    }
+
     @Test("pruned tags skip the time machine unless the organization keeps them")
     func pruned() async throws {
         try await Bench.with { bench in

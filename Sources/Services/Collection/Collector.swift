@@ -9,6 +9,9 @@ package import Postgres
 
 /// One collector's work. Any number may run at once; each step is safe to be ended anywhere, and to be done again.
 package struct Collector: Sendable {
+    /// What is read before files go by it; once it is read, it is waited for the disk.
+    private static let objectsAtOnce = 10_000
+
     private let client: PostgresClient
     private let storage: any BlobInventory
     private let limits: CollectionStore.Limits
@@ -36,7 +39,7 @@ package struct Collector: Sendable {
             done += try await whole("manifests") { try await store.dropManifests($0, on: client) }
             done += try await whole("condemned") { try await store.condemnBlobs($0, on: client) }
             done += try await whole("blobs") { try await store.dropBlobs($0, on: client) }
-            done += try await whole("objects", removeObjects)
+            done += try await removeObjects()
             done += try await whole("repositories", in: ranges) {
                 try await store.dropRepositories(in: $0, $1, on: client)
             }
@@ -54,35 +57,57 @@ package struct Collector: Sendable {
         in places: [Place],
         _ body: (Place, CollectionStore.Limits) async throws -> Int
     ) async throws -> Int {
-        let items = Counter(label: "entrepot_collected_items_total", dimensions: [("step", step)])
         var pace = Pace(maximum: limits.batch)
         var done = 0
         for place in places {
             while true {
-                try Task.checkCancellation()
                 var limits = limits
                 limits.batch = pace.size
-                let start = ContinuousClock.now
-                let batch = try await body(place, limits)
-                let duration = ContinuousClock.now - start
-                logger.trace(
-                    "batch",
-                    metadata: ["step": "\(step)", "count": "\(batch)", "us": "\(duration / .microseconds(1))"]
-                )
-                guard batch > 0 else { break }
+                let (count, duration) = try await batch(step) { try await body(place, limits) }
+                guard count > 0 else { break }
                 pace.note(duration)
-                done += batch
-                items.increment(by: batch)
+                done += count
             }
         }
         if done > 0 { logger.info("collected", metadata: ["step": "\(step)", "count": "\(done)"]) }
         return done
     }
 
+    private func batch(_ step: String, _ body: () async throws -> Int) async throws -> (count: Int, duration: Duration) {
+        try Task.checkCancellation()
+        let start = ContinuousClock.now
+        let count = try await body()
+        let duration = ContinuousClock.now - start
+        logger.trace(
+            "batch",
+            metadata: ["step": "\(step)", "count": "\(count)", "us": "\(duration / .microseconds(1))"]
+        )
+        if count > 0 {
+            Counter(label: "entrepot_collected_items_total", dimensions: [("step", step)]).increment(by: count)
+        }
+        return (count, duration)
+    }
+
     /// The bytes first, then the row: a crash in between leaves a row whose bytes are removed once more.
-    private func removeObjects(_ limits: CollectionStore.Limits) async throws -> Int {
-        let objects = try await store.garbage(limits, on: client)
-        guard !objects.isEmpty else { return 0 }
+    private func removeObjects() async throws -> Int {
+        var done = 0
+        var many = limits
+        many.batch = Self.objectsAtOnce
+        while true {
+            var objects = try await store.garbage(many, on: client)[...]
+            guard !objects.isEmpty else { break }
+            try await store.makeDurable(on: client)
+            while !objects.isEmpty {
+                let some = Array(objects.prefix(limits.batch))
+                objects = objects.dropFirst(some.count)
+                done += try await batch("objects") { try await remove(some) }.count
+            }
+        }
+        if done > 0 { logger.info("collected", metadata: ["step": "objects", "count": "\(done)"]) }
+        return done
+    }
+
+    private func remove(_ objects: [BlobPlacement]) async throws -> Int {
         let storage = storage
         try await BlockingIO.run { for object in objects { try storage.remove(object) } }
         try await store.forget(objects, on: client)
