@@ -73,7 +73,8 @@ package struct Collector: Sendable {
         return done
     }
 
-    private func batch(_ step: String, _ body: () async throws -> Int) async throws -> (count: Int, duration: Duration) {
+    private func batch(_ step: String, _ body: () async throws -> Int) async throws -> (count: Int, duration: Duration)
+    {
         try Task.checkCancellation()
         let start = ContinuousClock.now
         let count = try await body()
