@@ -122,7 +122,8 @@ let package = Package(
         .systemLibrary(name: "CLinux"),
 
         // Foundations: know nothing of the product.
-        library("Postgres", ["CLibPQ", logging, metrics, serviceLifecycle]),
+        library("Waiting", []),
+        library("Postgres", ["CLibPQ", "Waiting", logging, metrics, serviceLifecycle]),
         library("Addresses", []),
         library("HTTPTransport", ["Addresses", "CCurl", httpTypes, logging]),
         library("OCI", [crypto, httpTypes]),
@@ -135,7 +136,7 @@ let package = Package(
 
         // Adapters: each one reaches one thing outside the process.
         library("Metadata", ["Models", "OCI", "Postgres", crypto], resources: [.embedInCode("Migrations")]),
-        library("Jobs", ["Models", "Postgres", logging, metrics, serviceLifecycle], exclude: ["README.md"]),
+        library("Jobs", ["Models", "Postgres", "Waiting", logging, metrics, serviceLifecycle], exclude: ["README.md"]),
         library("Blobs", ["CLinux", "Models", "OCI", logging]),
         library("Upstream", ["HTTPTransport", "Models", "OCI", httpTypes, logging, metrics]),
         library("Clair", ["HTTPTransport", "Models", httpTypes, jwt]),
@@ -143,7 +144,7 @@ let package = Package(
         // Shared flow.
         library(
             "PullThrough",
-            ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", logging, metrics, serviceLifecycle]
+            ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Waiting", logging, metrics, serviceLifecycle]
         ),
         library(
             "Accounts",
@@ -156,8 +157,8 @@ let package = Package(
         library(
             "ServiceRuntime",
             [
-                "Jobs", "Metadata", "Models", "Postgres", hummingbird, logging, metrics, serviceLifecycle, unixSignals,
-                yams,
+                "Jobs", "Metadata", "Models", "Postgres", "Waiting", hummingbird, logging, metrics, serviceLifecycle,
+                unixSignals, yams,
             ]
         ),
 
@@ -167,7 +168,7 @@ let package = Package(
             path: "Sources/Services/Frontend",
             [
                 "Accounts", "Addresses", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres",
-                "PullThrough",
+                "PullThrough", "Waiting",
                 httpTypes, hummingbirdCore, logging, metrics, nioCore, nioHTTP1, nioHTTP2, nioHTTPTypes,
                 nioHTTPTypesHTTP1, nioHTTPTypesHTTP2, nioPosix, nioSSL, nioTLS, serviceLifecycle,
             ]
@@ -184,8 +185,9 @@ let package = Package(
             "Fetcher",
             path: "Sources/Services/Fetcher",
             [
-                "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream", logging,
-                serviceLifecycle,
+                "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream",
+                "Waiting",
+                logging, serviceLifecycle,
             ]
         ),
         library(
@@ -193,14 +195,14 @@ let package = Package(
             path: "Sources/Services/Scanning",
             [
                 "Accounts", "Clair", "HTTPTransport", "Jobs", "Metadata", "Models", "Notices", "OCI", "Postgres",
-                "PullThrough", logging, serviceLifecycle,
+                "PullThrough", "Waiting", logging, serviceLifecycle,
             ]
         ),
         library(
             "Pruning",
             path: "Sources/Services/Pruning",
             [
-                "HTTPTransport", "Jobs", "Metadata", "Models", "Notices", "Postgres", "PullThrough", logging,
+                "HTTPTransport", "Jobs", "Metadata", "Models", "Notices", "Postgres", "PullThrough", "Waiting", logging,
                 serviceLifecycle,
             ]
         ),
@@ -217,7 +219,7 @@ let package = Package(
             path: "Sources/Services/Operations",
             ["Jobs", "Metadata", "Models", "OCI", "Postgres", logging]
         ),
-        library("Supervision", path: "Sources/Services/Supervision", [logging, subprocess, systemPackage]),
+        library("Supervision", path: "Sources/Services/Supervision", ["Waiting", logging, subprocess, systemPackage]),
 
         // Programs: settings, wiring, nothing else.
         program(
@@ -280,6 +282,7 @@ let package = Package(
             swiftSettings: settings
         ),
         tests("ModuleGraphTests", []),
+        tests("WaitingTests", ["Waiting"]),
         tests("ModelsTests", ["Models", "OCI"]),
         tests("OCITests", ["OCI", crypto, httpTypes]),
         tests("SealingTests", ["Models", "Sealing"]),
@@ -287,7 +290,7 @@ let package = Package(
         tests("AddressesTests", ["Addresses"]),
         tests("HTTPTransportTests", ["Addresses", "HTTPTransport", httpTypes, logging, nioCore, nioPosix]),
         tests("MetadataTests", ["Metadata", "Models", "OCI", "Postgres", logging]),
-        tests("JobsTests", ["Jobs", "Metadata", "Models", "OCI", "Postgres", logging, serviceLifecycle]),
+        tests("JobsTests", ["Jobs", "Metadata", "Models", "OCI", "Postgres", "Waiting", logging, serviceLifecycle]),
         tests("BlobsTests", ["Blobs", "Models", "OCI"]),
         tests("UpstreamTests", ["HTTPTransport", "Models", "OCI", "Upstream", httpTypes, logging]),
         tests(
@@ -295,9 +298,9 @@ let package = Package(
             ["Clair", "HTTPTransport", "Management", "Models", "OCI", httpTypes, logging],
             exclude: ["Fixtures"]
         ),
-        tests("PullThroughTests", ["Blobs", "Models", "OCI", "PullThrough"]),
+        tests("PullThroughTests", ["Blobs", "Jobs", "Models", "OCI", "Postgres", "PullThrough", "Waiting"]),
         tests("FetcherTests", ["Blobs", "Fetcher", "HTTPTransport", "Models", "OCI", "Upstream", httpTypes, logging]),
-        tests("NoticesTests", ["HTTPTransport", "Jobs", "Models", "Notices", "Postgres", logging]),
+        tests("NoticesTests", ["HTTPTransport", "Jobs", "Models", "Notices", "Postgres", "Waiting", logging]),
         tests("CollectionTests", ["Blobs", "Collection", "Metadata", "Models", "OCI", "Postgres", logging]),
         tests("ManagementTests", ["Management", "Models"]),
         tests("FrontendTests", ["Addresses", "Frontend", "HTTPTransport", "Models", "OCI", httpTypes]),

@@ -5,6 +5,7 @@ package import Models
 package import Postgres
 import ServiceLifecycle
 import Synchronization
+package import Waiting
 
 /// Claims jobs of one queue and runs their handlers, a bounded number at once. At shutdown it stops claiming, lets
 /// running jobs finish for a while, and hands the rest back.

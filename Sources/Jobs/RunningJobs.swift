@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Synchronization
+import Waiting
 
 /// The jobs that a processor has in its hands.
 final class RunningJobs: Sendable {

@@ -4,6 +4,7 @@ package import Logging
 import Metrics
 import ServiceLifecycle
 import Synchronization
+import Waiting
 
 /// A pool of connections to one database.
 ///
@@ -162,7 +163,7 @@ package final class PostgresClient: Queryable, Service {
         return try await withThrowingTaskGroup(of: Grant.self) { group in
             group.addTask { try await self.wait(id) }
             group.addTask { [clock, configuration, timeouts] in
-                try await clock.sleep(until: deadline)
+                try await pause(for: deadline - clock.now)
                 timeouts.increment()
                 throw PostgresError(
                     .acquireTimeout,

@@ -4,6 +4,7 @@ package import Blobs
 package import Models
 import OCI
 import Synchronization
+import Waiting
 
 /// A blob that is on its way, shared by all clients of this process that read it. Readers come and go; they never
 /// steer the fetch.

@@ -9,6 +9,7 @@ import OCI
 package import Postgres
 import ServiceLifecycle
 import Synchronization
+import Waiting
 
 /// Asks the fetchers for blobs and follows them while they arrive: one follow per digest in this process, whatever
 /// number of clients reads it.

@@ -7,6 +7,7 @@ import OCI
 package import Postgres
 import ServiceLifecycle
 import Synchronization
+package import Waiting
 
 /// Hands the database's notifications to those in this process who wait for them.
 ///

@@ -7,6 +7,7 @@ package import Models
 package import Postgres
 import ServiceLifecycle
 import Synchronization
+import Waiting
 
 /// Asks the fetchers for manifests and lists, and waits for their verdicts.
 ///

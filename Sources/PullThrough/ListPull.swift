@@ -5,6 +5,7 @@ import Metadata
 package import Models
 package import OCI
 package import Postgres
+import Waiting
 
 /// A list that may be served, and what stands behind it.
 package struct PulledList<Element: Sendable & Hashable>: Sendable {

@@ -4,6 +4,7 @@ import Metadata
 package import Models
 package import OCI
 package import Postgres
+import Waiting
 
 /// A manifest that may be served, and how it came about.
 package struct PulledManifest: Sendable {

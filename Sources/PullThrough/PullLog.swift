@@ -8,6 +8,7 @@ package import Models
 package import Postgres
 import ServiceLifecycle
 import Synchronization
+import Waiting
 
 /// Writes the log by group commit: what comes while one batch is being written makes up the next one.
 ///

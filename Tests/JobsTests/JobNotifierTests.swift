@@ -6,6 +6,7 @@ import OCI
 import Postgres
 import TestSupport
 import Testing
+import Waiting
 
 @Suite("Job notifications", .timeLimit(.minutes(2)))
 struct JobNotifierTests {

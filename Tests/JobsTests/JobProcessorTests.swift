@@ -6,6 +6,7 @@ import Postgres
 import Synchronization
 import TestSupport
 import Testing
+import Waiting
 
 @Suite("Processors", .timeLimit(.minutes(2)))
 struct JobProcessorTests {

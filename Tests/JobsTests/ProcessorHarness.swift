@@ -5,6 +5,7 @@ import Models
 import Postgres
 import ServiceLifecycle
 import TestSupport
+import Waiting
 
 /// A handler that is a closure.
 struct TestHandler: JobHandler {

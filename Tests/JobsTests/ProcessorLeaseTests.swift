@@ -5,6 +5,7 @@ import Models
 import Postgres
 import TestSupport
 import Testing
+import Waiting
 
 @Suite("Processors, their leases and their end", .timeLimit(.minutes(2)))
 struct ProcessorLeaseTests {

@@ -6,7 +6,6 @@ import Metadata
 import Models
 import OCI
 import Postgres
-import Synchronization
 import TestSupport
 
 /// A queue of the test's own, in a database of its own: a claim takes whatever is there.
@@ -195,13 +194,4 @@ struct Heard {
         }
         throw TestSupportError("the listener has ended")
     }
-}
-
-/// What happened, in order, told from several tasks.
-final class Journal<Entry: Sendable>: Sendable {
-    private let log = Mutex<[Entry]>([])
-
-    var entries: [Entry] { log.withLock { $0 } }
-
-    func note(_ entry: Entry) { log.withLock { $0.append(entry) } }
 }

@@ -9,7 +9,8 @@ struct ModuleGraphTests {
     /// Modules of this package that each of its modules may import.
     private static let allowed: [String: Set<String>] = [
         // foundations
-        "Postgres": ["CLibPQ"],
+        "Waiting": [],
+        "Postgres": ["CLibPQ", "Waiting"],
         "Addresses": [],
         "HTTPTransport": ["Addresses", "CCurl"],
         "OCI": [],
@@ -18,31 +19,34 @@ struct ModuleGraphTests {
         "Sealing": ["Models"],
         // adapters
         "Metadata": ["Models", "OCI", "Postgres"],
-        "Jobs": ["Models", "OCI", "Postgres"],
+        "Jobs": ["Models", "OCI", "Postgres", "Waiting"],
         "Blobs": ["CLinux", "Models", "OCI"],
         "Upstream": ["HTTPTransport", "Models", "OCI"],
         "Clair": ["HTTPTransport", "Models"],
         // shared flow
-        "PullThrough": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres"],
+        "PullThrough": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Waiting"],
         "Accounts": ["Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Notices": ["HTTPTransport", "Jobs", "Models"],
-        "ServiceRuntime": ["Jobs", "Metadata", "Models", "Postgres"],
+        "ServiceRuntime": ["Jobs", "Metadata", "Models", "Postgres", "Waiting"],
         // services
         "Frontend": [
             "Accounts", "Addresses", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough",
+            "Waiting",
         ],
-        "Fetcher": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream"],
+        "Fetcher": [
+            "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing", "Upstream", "Waiting",
+        ],
         "Management": [
             "Accounts", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", "Sealing",
         ],
         "Scanning": [
             "Accounts", "Clair", "HTTPTransport", "Jobs", "Metadata", "Models", "Notices", "OCI", "Postgres",
-            "PullThrough",
+            "PullThrough", "Waiting",
         ],
-        "Pruning": ["HTTPTransport", "Jobs", "Metadata", "Models", "Notices", "Postgres", "PullThrough"],
+        "Pruning": ["HTTPTransport", "Jobs", "Metadata", "Models", "Notices", "Postgres", "PullThrough", "Waiting"],
         "Collection": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Operations": ["Jobs", "Metadata", "Models", "OCI", "Postgres"],
-        "Supervision": [],
+        "Supervision": ["Waiting"],
         // programs
         "FrontendProgram": [
             "Accounts", "Addresses", "Blobs", "Clair", "Frontend", "Jobs", "Management", "Models", "OCI", "Postgres",

@@ -8,6 +8,7 @@ import Notices
 import Postgres
 import TestSupport
 import Testing
+import Waiting
 
 @Suite("The webhook", .timeLimit(.minutes(2)))
 struct WebhookTests {

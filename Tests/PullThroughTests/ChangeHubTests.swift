@@ -5,6 +5,7 @@ import Models
 import Postgres
 import TestSupport
 import Testing
+import Waiting
 
 @testable import PullThrough
 

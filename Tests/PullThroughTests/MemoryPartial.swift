@@ -6,6 +6,7 @@ import OCI
 import PullThrough
 import TestSupport
 import Testing
+import Waiting
 
 /// A partial in memory. How far it has come is told to the follow, not asked here.
 final class MemoryPartial: PartialReader {

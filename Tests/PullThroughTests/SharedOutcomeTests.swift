@@ -2,6 +2,7 @@
 
 import TestSupport
 import Testing
+import Waiting
 
 @testable import PullThrough
 

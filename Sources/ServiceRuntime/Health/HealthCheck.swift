@@ -2,6 +2,7 @@
 
 import Postgres
 import Synchronization
+import Waiting
 
 /// Something that must work before requests are welcome.
 package struct HealthCheck: Sendable {
@@ -41,7 +42,7 @@ package struct HealthCheck: Sendable {
         }
         // It outlasts no answer: cancelled with the first one.
         let alarm = Task {
-            try await Task.sleep(for: patience)
+            try await pause(for: patience)
             feed.yield(.failure(Overdue()))
         }
         defer { alarm.cancel() }

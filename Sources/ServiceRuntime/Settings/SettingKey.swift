@@ -32,7 +32,8 @@ package enum SharedSettings {
         "DB_CONNECTION_POOLING_MAX",
         kind: .int,
         default: "16",
-        help: "connections to the database that one process keeps at most"
+        help: "connections to the database that one process keeps at most, beside one that listens and one "
+            + "for each queue"
     )
     package static let blobDirectory = SettingKey(
         "BLOB_DIRECTORY",

@@ -8,6 +8,7 @@ package import Postgres
 package import PullThrough
 import ServiceLifecycle
 package import Upstream
+import Waiting
 
 /// The only service that talks to upstream registries: takes fetch jobs and does them. Any number of replicas may run.
 package struct FetcherService: Service {

@@ -6,6 +6,7 @@ import Models
 import OCI
 import Postgres
 import PullThrough
+import Waiting
 
 /// Holds back images that their organization doesn't serve for what the scanner says of them, or has not said yet. Asks
 /// nobody anything where the organization has no such rule.

@@ -9,6 +9,7 @@ package import Notices
 package import Postgres
 package import PullThrough
 import ServiceLifecycle
+import Waiting
 
 /// Keeps organizations within their limits, ends what has expired, proves what was counted, and tells of thresholds. Any
 /// number may run.

@@ -8,6 +8,7 @@ import Models
 import Postgres
 import ServiceLifecycle
 import Synchronization
+import Waiting
 
 /// Makes jobs of what is to be done, a few at a time and only while the scanner can be reached: what waits for it waits in
 /// rows of its own, so that the job table stays small however long the scanner is away. Any number may run.

@@ -8,6 +8,7 @@ import Models
 import Postgres
 import ServiceLifecycle
 import Synchronization
+import Waiting
 
 /// Knows whether the scanner can be reached, and in which state it is. While it can't be, nothing is sent to it.
 final class ScannerWatch: Service {

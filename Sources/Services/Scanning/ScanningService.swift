@@ -10,6 +10,7 @@ package import Notices
 package import Postgres
 package import PullThrough
 import ServiceLifecycle
+import Waiting
 
 /// Hands cached images to the scanner and keeps their reports fresh. Any number of replicas may run.
 package struct ScanningService: Service {

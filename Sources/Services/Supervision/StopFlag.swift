@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Synchronization
+import Waiting
 
 /// Set once, seen by everybody who waits for it.
 package final class StopFlag: Sendable {
@@ -48,7 +49,7 @@ package final class StopFlag: Sendable {
     package func wait(atMost duration: Duration) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.wait() }
-            group.addTask { _ = try? await Task.sleep(for: duration) }  // cancelled when the flag came first
+            group.addTask { _ = try? await pause(for: duration) }  // cancelled when the flag came first
             await group.next()
             group.cancelAll()
         }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Jobs
-
 /// A wait took longer than it may.
 package struct DeadlineExceeded: Error, Sendable, CustomStringConvertible {
     package let duration: Duration

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Jobs
+import TestSupport
 import Testing
+import Waiting
 
 @Suite("Wake-ups", .timeLimit(.minutes(1)))
 struct WakeUpTests {
