@@ -137,24 +137,28 @@ class Bench:
             "proxy_cache_valid 200 1h; proxy_http_version 1.1; proxy_set_header Connection ''; }",
             f"proxy_cache_path {self.work}/nginx-cache keys_zone=c:10m max_size=20g;")
         entrepot, cache = self.entrepot(), self.cache()
+        kept = {name: [] for name in times}
         for number in range(self.rounds):
-            name = f"cold{number}"
-            _, (blob,) = self.upstream.push_image(name, [os.urandom(BLOB)])
-            get(f"http://{entrepot.address}/v2/hub/{name}/manifests/1")
-            get(f"http://{cache.address}/v2/{name}/manifests/1")
-            order = [("direct", f"http://{self.upstream.address}/v2/{name}/blobs/{blob}"),
-                     ("entrepot", f"http://{entrepot.address}/v2/hub/{name}/blobs/{blob}"),
-                     ("nginx", f"http://{cached.address}/v2/{name}/blobs/{blob}"),
-                     ("docker-registry", f"http://{cache.address}/v2/{name}/blobs/{blob}")]
-            for peer, url in order:
-                before = self.upstream.asked(blob)
-                times[peer].append(download([url])[0][1])
-                after = self.upstream.asked(blob)
-                asked[peer] = f"{after[0] - before[0]} GET, {after[1] - before[1]} HEAD"
-        self.row("one cold 512 MiB blob", "s", **{name: f"{statistics.median(v):.2f}" for name, v in times.items()})
-        self.row("the same, as a ratio to a direct download to nowhere", "median",
-                 **{name: f"{statistics.median([a / b for a, b in zip(v, times['direct'])]):.1f}"
-                    for name, v in times.items()})
+            for name, into, spent in ((f"cold{number}", "/dev/null", times), (f"kept{number}", self.work / "kept", kept)):
+                _, (blob,) = self.upstream.push_image(name, [os.urandom(BLOB)])
+                get(f"http://{entrepot.address}/v2/hub/{name}/manifests/1")
+                get(f"http://{cache.address}/v2/{name}/manifests/1")
+                order = [("direct", f"http://{self.upstream.address}/v2/{name}/blobs/{blob}"),
+                         ("entrepot", f"http://{entrepot.address}/v2/hub/{name}/blobs/{blob}"),
+                         ("nginx", f"http://{cached.address}/v2/{name}/blobs/{blob}"),
+                         ("docker-registry", f"http://{cache.address}/v2/{name}/blobs/{blob}")]
+                for peer, url in order:
+                    # Nobody pays for what those before have left to be written.
+                    os.sync()
+                    before = self.upstream.asked(blob)
+                    spent[peer].append(download([url], into)[0][1])
+                    after = self.upstream.asked(blob)
+                    asked[peer] = f"{after[0] - before[0]} GET, {after[1] - before[1]} HEAD"
+                    (self.work / "kept").unlink(missing_ok=True)
+        for what, spent in (("one cold 512 MiB blob, to nowhere", times), ("the same, kept in a file", kept)):
+            ratios = {name: statistics.median(a / b for a, b in zip(v, spent["direct"])) for name, v in spent.items()}
+            self.row(what, "s, and as a ratio to a direct download",
+                     **{name: f"{statistics.median(v):.2f}, {ratios[name]:.1f}" for name, v in spent.items()})
         self.row("the same: what upstream is asked", "requests", **asked)
         self.stop(cached, entrepot, cache)
 
@@ -165,6 +169,7 @@ class Bench:
         for address in entrepot.addresses:
             get(f"http://{address}/v2/hub/crowd/manifests/1")
         get(f"http://{cache.address}/v2/crowd/manifests/1")
+        os.sync()
         # Slow enough for all to be there while it arrives.
         first = crowd([entrepot.addresses[n % 2] for n in range(32)], f"/v2/hub/crowd/blobs/{blob}", BLOB, 20e6)
         asked_by_us, _ = self.upstream.asked(blob)
