@@ -252,7 +252,7 @@ let package = Package(
             [
                 "Accounts", "CollectorProgram", "DispatcherProgram", "FetcherProgram", "FrontendProgram",
                 "HTTPTransport", "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "PrunerProgram",
-                "Sealing", "ServiceRuntime", "Supervision", argumentParser, httpTypes, logging, unixSignals,
+                "Sealing", "ServiceRuntime", "Supervision", "Waiting", argumentParser, httpTypes, logging, unixSignals,
             ]
         ),
 

@@ -32,8 +32,7 @@ package struct JobProcessor: Service {
     private let worker: String
     private let handlers: [JobKind: any JobHandler]
     private let client: PostgresClient
-    /// For heartbeats: a worker whose connections all wait for something still has its jobs. An extension that a crash of
-    /// the server undoes would have been too short anyway.
+    /// For heartbeats: a worker whose connections all wait for something still has its jobs.
     private let pulse: PostgresClient
     private let notifier: JobNotifier
     private let wakeUp: WakeUp
@@ -55,7 +54,7 @@ package struct JobProcessor: Service {
         self.worker = worker
         self.handlers = Dictionary(uniqueKeysWithValues: handlers.map { ($0.kind, $0) })
         self.client = client
-        pulse = client.separate(connections: 1, isDurable: false)
+        pulse = client.separate(connections: 1)
         self.notifier = notifier
         self.wakeUp = wakeUp
         self.logger = logger
@@ -107,14 +106,14 @@ package struct JobProcessor: Service {
     }
 
     private func start(_ job: ClaimedJob, in group: inout DiscardingTaskGroup) {
-        let slot = running.add(job.lease)
+        let isLost = running.add(job.lease)
         group.addTask {
             // The work is a group of its own, so that a lost lease ends this job and no other.
             let isOver = await withTaskGroup(of: Bool.self) { work in
                 work.addTask { await RequestID.$current.withValue(job.request) { await perform(job) } }
                 work.addTask {
-                    await slot.untilRevoked()
-                    return slot.isRevoked
+                    await isLost.wait()
+                    return isLost.isSet
                 }
                 let isOver = await work.next() ?? false
                 work.cancelAll()
@@ -203,7 +202,10 @@ package struct JobProcessor: Service {
             let leases = running.leases
             guard !leases.isEmpty else { continue }
             do {
-                let held = try await queue.heartbeat(leases, lease: configuration.lease, on: pulse)
+                // An extension that a crash of the server undoes would have been too short anyway.
+                let held = try await pulse.withTransaction(isDurable: false) { transaction in
+                    try await queue.heartbeat(leases, lease: configuration.lease, on: transaction)
+                }
                 let lost = leases.filter { !held.contains($0) && running.contains($0) }
                 guard !lost.isEmpty else { continue }
                 metrics.lostLeases(lost.count)

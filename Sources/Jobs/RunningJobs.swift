@@ -3,47 +3,27 @@
 import Synchronization
 import Waiting
 
-/// The jobs that a processor has in its hands.
+/// The jobs that a processor has in its hands; each has a flag that is set when its lease is lost.
 final class RunningJobs: Sendable {
-    /// One running job's way of learning that its lease is lost.
-    final class Slot: Sendable {
-        private let wakeUp = WakeUp()
-        private let revoked = Atomic(false)
+    private let flags = Mutex<[JobLease: StopFlag]>([:])
 
-        var isRevoked: Bool { revoked.load(ordering: .acquiring) }
+    var count: Int { flags.withLock { $0.count } }
 
-        func revoke() {
-            revoked.store(true, ordering: .releasing)
-            wakeUp.wake()
-        }
+    var leases: [JobLease] { flags.withLock { Array($0.keys) } }
 
-        /// Returns when the lease is lost or the task is cancelled.
-        func untilRevoked() async {
-            while !Task.isCancelled, !isRevoked {
-                await wakeUp.wait()
-            }
-        }
-    }
+    func contains(_ lease: JobLease) -> Bool { flags.withLock { $0[lease] != nil } }
 
-    private let slots = Mutex<[JobLease: Slot]>([:])
-
-    var count: Int { slots.withLock { $0.count } }
-
-    var leases: [JobLease] { slots.withLock { Array($0.keys) } }
-
-    func contains(_ lease: JobLease) -> Bool { slots.withLock { $0[lease] != nil } }
-
-    func add(_ lease: JobLease) -> Slot {
-        let slot = Slot()
-        slots.withLock { $0[lease] = slot }
-        return slot
+    func add(_ lease: JobLease) -> StopFlag {
+        let flag = StopFlag()
+        flags.withLock { $0[lease] = flag }
+        return flag
     }
 
     func remove(_ lease: JobLease) {
-        _ = slots.withLock { $0.removeValue(forKey: lease) }
+        _ = flags.withLock { $0.removeValue(forKey: lease) }
     }
 
     func revoke(_ leases: [JobLease]) {
-        for slot in slots.withLock({ slots in leases.compactMap { slots[$0] } }) { slot.revoke() }
+        for flag in flags.withLock({ flags in leases.compactMap { flags[$0] } }) { flag.set() }
     }
 }

@@ -363,9 +363,8 @@ package struct CollectionStore: Sendable {
         _ client: PostgresClient,
         _ body: (Connection) async throws -> Result
     ) async throws -> Result {
-        try await client.withTransaction { transaction in
+        try await client.withTransaction(isDurable: false) { transaction in
             try await transaction.query("SET LOCAL lock_timeout = \(unescaped: "'\(Self.lockTimeout)'")")
-            try await transaction.query("SET LOCAL synchronous_commit = off")
             return try await body(transaction)
         }
     }

@@ -55,8 +55,7 @@ package actor Connection: Queryable {
                     set_config('lock_timeout', \(milliseconds(configuration.lockTimeout)), false),
                     set_config('idle_in_transaction_session_timeout',
                         \(milliseconds(configuration.idleInTransactionTimeout)), false),
-                    set_config('jit', 'off', false), set_config('TimeZone', 'UTC', false),
-                    CASE WHEN NOT \(configuration.isDurable) THEN set_config('synchronous_commit', 'off', false) END
+                    set_config('jit', 'off', false), set_config('TimeZone', 'UTC', false)
                 """
         }
     }

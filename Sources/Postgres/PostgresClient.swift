@@ -37,10 +37,9 @@ package final class PostgresClient: Queryable, Service {
     }
 
     /// A pool of its own to the same database, for statements that can't wait until others have ended.
-    package func separate(connections: Int, isDurable: Bool) -> PostgresClient {
+    package func separate(connections: Int) -> PostgresClient {
         var configuration = configuration
         configuration.maximumConnections = connections
-        configuration.isDurable = isDurable
         return PostgresClient(configuration, logger: logger)
     }
 
@@ -91,13 +90,17 @@ package final class PostgresClient: Queryable, Service {
     }
 
     /// Runs `body` inside a transaction: committed when it returns, rolled back when it throws.
+    /// - Parameter isDurable: whether the commit waits until it would survive a crash of the server. For rows whose loss does
+    ///   no harm it need not.
     package func withTransaction<Result>(
         isolation: IsolationLevel = .readCommitted,
+        isDurable: Bool = true,
         _ body: (Connection) async throws -> Result
     ) async throws -> Result {
         try await withConnection { connection in
             try await connection.query("BEGIN ISOLATION LEVEL \(unescaped: isolation.rawValue)")
             do {
+                if !isDurable { try await connection.query("SET LOCAL synchronous_commit = off") }
                 let result = try await body(connection)
                 if connection.isInFailedTransaction {
                     throw PostgresError(

@@ -20,8 +20,6 @@ package struct PostgresConfiguration: Sendable {
     package var idleTimeout: Duration = .seconds(60)
     /// After which any connection is replaced.
     package var maximumLifetime: Duration = .seconds(3_600)
-    /// Whether a commit waits until it would survive a crash of the server. For rows whose loss does no harm it need not.
-    package var isDurable = true
 
     /// Whether libpq can read the connection string; whether it leads anywhere is another matter.
     package var isWellFormed: Bool { PQConnection.canRead(connectionString) }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Jobs
 package import Logging
 import Metadata
 import Metrics

@@ -61,9 +61,12 @@ struct CollectorTests {
     func durable() async throws {
         try await Bench.with { bench in
             _ = try await pulled(bench)
-            let hasty = bench.client.separate(connections: 1, isDurable: false)
             for _ in 0..<20 {
-                try await hasty.query("UPDATE organization SET time_machine_s = 1 + coalesce(time_machine_s, 0)")
+                _ = try await bench.client.withTransaction(isDurable: false) { transaction in
+                    try await transaction.query(
+                        "UPDATE organization SET time_machine_s = 1 + coalesce(time_machine_s, 0)"
+                    )
+                }
                 let written = try await bench.client.query("SELECT pg_current_wal_insert_lsn()::text")
                     .decodeFirst(String.self)
                 try await CollectionStore().makeDurable(on: bench.client)
@@ -72,7 +75,6 @@ struct CollectorTests {
                 ).decodeFirst(Bool.self)
                 #expect(isDurable == true)
             }
-            await hasty.close()
         }
     }
 

@@ -106,15 +106,7 @@ struct ProcessorLeaseTests {
             } _: {
                 try await work($0, journal, until: mayEnd)
             }
-            try await test.running(processor) {
-                try await until(.started(id), in: journal)
-                let claimedUntil = try await leaseEnd(id, test)
-                try await eventually("the lease has moved on twice") {
-                    try await leaseEnd(id, test) > claimedUntil + 0.15
-                }
-                mayEnd.wake()
-                try await test.untilState(.completed, of: id)
-            }
+            try await untilExtended(id, test, processor, journal, mayEnd)
             #expect(!journal.entries.contains(.cancelled(id)))
         }
     }
@@ -133,16 +125,27 @@ struct ProcessorLeaseTests {
             } _: { job in
                 try await worker.withConnection { _ in try await work(job, journal, until: mayEnd) }
             }
-            try await test.running(processor) {
-                try await until(.started(id), in: journal)
-                let claimedUntil = try await leaseEnd(id, test)
-                try await eventually("the lease has moved on twice") {
-                    try await leaseEnd(id, test) > claimedUntil + 0.15
-                }
-                mayEnd.wake()
-                try await test.untilState(.completed, of: id)
-            }
+            try await untilExtended(id, test, processor, journal, mayEnd)
             await worker.close()
+        }
+    }
+
+    /// Runs the processor until it has extended the job's lease twice, then lets the job end.
+    private func untilExtended(
+        _ job: JobID,
+        _ test: TestQueue,
+        _ processor: JobProcessor,
+        _ journal: Journal<Event>,
+        _ mayEnd: WakeUp
+    ) async throws {
+        try await test.running(processor) {
+            try await until(.started(job), in: journal)
+            let claimedUntil = try await leaseEnd(job, test)
+            try await eventually("the lease has moved on twice") {
+                try await leaseEnd(job, test) > claimedUntil + 0.15
+            }
+            mayEnd.wake()
+            try await test.untilState(.completed, of: job)
         }
     }
 

@@ -70,7 +70,7 @@ struct ModuleGraphTests {
         "Entrepot": [
             "Accounts", "CollectorProgram", "DispatcherProgram", "FetcherProgram", "FrontendProgram", "HTTPTransport",
             "Jobs", "Metadata", "Models", "OCI", "Operations", "Postgres", "PrunerProgram", "Sealing",
-            "ServiceRuntime", "Supervision",
+            "ServiceRuntime", "Supervision", "Waiting",
         ],
     ]
 

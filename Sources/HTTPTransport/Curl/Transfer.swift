@@ -72,7 +72,8 @@ final class Transfer: @unchecked Sendable {
         defer { lastActivity = .now }
         switch receiver {
         case .sink:
-            gatherer?.add(bytes, of: self)
+            guard let gatherer else { return .none }
+            gatherer.add(bytes, of: self)
             return failure == nil ? .all : .none
         case .buffer(let buffer):
             if buffer.offer(bytes) { return .all }

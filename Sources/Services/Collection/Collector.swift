@@ -53,59 +53,39 @@ package struct Collector: Sendable {
 
     /// Does batch after batch of a step in each of these places.
     private func whole<Place>(
-        _ step: String,
+        _ name: String,
         in places: [Place],
         _ body: (Place, CollectionStore.Limits) async throws -> Int
     ) async throws -> Int {
+        var step = CollectionStep(name, logger: logger)
         var pace = Pace(maximum: limits.batch)
-        var done = 0
         for place in places {
             while true {
                 var limits = limits
                 limits.batch = pace.size
-                let (count, duration) = try await batch(step) { try await body(place, limits) }
+                let (count, duration) = try await step.batch { try await body(place, limits) }
                 guard count > 0 else { break }
                 pace.note(duration)
-                done += count
             }
         }
-        if done > 0 { logger.info("collected", metadata: ["step": "\(step)", "count": "\(done)"]) }
-        return done
-    }
-
-    private func batch(_ step: String, _ body: () async throws -> Int) async throws -> (count: Int, duration: Duration)
-    {
-        try Task.checkCancellation()
-        let start = ContinuousClock.now
-        let count = try await body()
-        let duration = ContinuousClock.now - start
-        logger.trace(
-            "batch",
-            metadata: ["step": "\(step)", "count": "\(count)", "us": "\(duration / .microseconds(1))"]
-        )
-        if count > 0 {
-            Counter(label: "entrepot_collected_items_total", dimensions: [("step", step)]).increment(by: count)
-        }
-        return (count, duration)
+        return step.end()
     }
 
     /// The bytes first, then the row: a crash in between leaves a row whose bytes are removed once more.
     private func removeObjects() async throws -> Int {
-        var done = 0
+        var step = CollectionStep("objects", logger: logger)
         var many = limits
         many.batch = Self.objectsAtOnce
         while true {
             var objects = try await store.garbage(many, on: client)[...]
-            guard !objects.isEmpty else { break }
+            guard !objects.isEmpty else { return step.end() }
             try await store.makeDurable(on: client)
             while !objects.isEmpty {
                 let some = Array(objects.prefix(limits.batch))
                 objects = objects.dropFirst(some.count)
-                done += try await batch("objects") { try await remove(some) }.count
+                _ = try await step.batch { try await remove(some) }
             }
         }
-        if done > 0 { logger.info("collected", metadata: ["step": "objects", "count": "\(done)"]) }
-        return done
     }
 
     private func remove(_ objects: [BlobPlacement]) async throws -> Int {

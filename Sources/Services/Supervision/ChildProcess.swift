@@ -5,6 +5,7 @@ package import Logging
 import Subprocess
 import Synchronization
 import SystemPackage
+import Waiting
 
 /// A process that is kept running: started again, with growing pauses, whenever it ends by itself.
 package final class ChildProcess: Sendable {

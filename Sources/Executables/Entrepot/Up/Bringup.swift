@@ -12,6 +12,7 @@ import Sealing
 import ServiceRuntime
 import Supervision
 import UnixSignals
+import Waiting
 
 /// Starts everything in the order in which it depends on each other, and ends it in the reverse order.
 struct Bringup {

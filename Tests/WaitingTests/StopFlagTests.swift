@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Supervision
 import Testing
+import Waiting
 
 @Suite("Stop flag")
 struct StopFlagTests {
