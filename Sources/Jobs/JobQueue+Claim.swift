@@ -22,19 +22,22 @@ extension JobQueue {
         bytesInFlight: Int64? = nil,
         on client: PostgresClient
     ) async throws -> [ClaimedJob] {
-        let isLimited = try await client.query(
-            prepared: "SELECT EXISTS (SELECT 1 FROM upstream WHERE max_connections > 0)"
-        ).decodeFirst(Bool.self)
-        let claim = Claim(
+        var claim = Claim(
             queue: queue,
             kinds: kinds,
             limit: limit,
             worker: worker,
             lease: lease,
-            isOfLimitedUpstreams: isLimited == true,
             bytesInFlight: kinds.contains(.blobFetch) ? bytesInFlight : nil
         )
-        guard claim.isOfLimitedUpstreams || claim.bytesInFlight != nil else { return try await take(claim, on: client) }
+        if claim.bytesInFlight == nil {
+            // Mostly nothing is limited: then this is all that it takes.
+            let jobs = try await take(claim, on: client)
+            guard jobs.isEmpty else { return jobs }
+        }
+        let isLimited = try await client.query(prepared: "SELECT \(Self.isLimited)").decodeFirst(Bool.self)
+        claim.isOfLimitedUpstreams = isLimited == true
+        guard claim.isOfLimitedUpstreams || claim.bytesInFlight != nil else { return [] }
         // Two claims at once would each count without the other's.
         return try await client.withTransaction { transaction in
             try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.claimLock))")
@@ -50,7 +53,7 @@ extension JobQueue {
         let worker: String
         let lease: Duration
         /// Some upstream has a maximum of connections.
-        let isOfLimitedUpstreams: Bool
+        var isOfLimitedUpstreams = false
         var bytesInFlight: Int64?
     }
 
@@ -62,6 +65,8 @@ extension JobQueue {
     func take(_ claim: Claim, on db: some Queryable) async throws -> [ClaimedJob] {
         let queue = claim.queue.rawValue
         let waiting: Query = "job.queue = \(queue) AND job.state IN ('available', 'retryable')"
+        // One that counts no connections takes nothing where they are to be counted.
+        let guarded: Query = claim.isOfLimitedUpstreams ? waiting : "\(waiting) AND NOT \(Self.isLimited)"
         let connections = claim.isOfLimitedUpstreams ? Self.connections(isFill: claim.queue == .fills) : Limit()
         let bytes = claim.bytesInFlight.map { Self.bytes(inFlight: $0) } ?? Limit()
         // The rows are locked by their ids: `waiting` said otherwise there, so that the planner doesn't read all of them.
@@ -70,7 +75,7 @@ extension JobQueue {
         return try await db.query(
             prepared: """
                 WITH RECURSIVE owner (id) AS (
-                    (SELECT \(Self.owner) FROM job WHERE \(waiting) ORDER BY 1 LIMIT 1)
+                    (SELECT \(Self.owner) FROM job WHERE \(guarded) ORDER BY 1 LIMIT 1)
                     UNION ALL
                     SELECT next.id FROM owner CROSS JOIN LATERAL (
                         SELECT \(Self.owner) AS id FROM job WHERE \(waiting) AND \(Self.owner) > owner.id ORDER BY 1 LIMIT 1
@@ -119,6 +124,9 @@ extension JobQueue {
             )
         }
     }
+
+    /// Whether some upstream has a maximum of connections.
+    private static let isLimited: Query = "EXISTS (SELECT FROM upstream WHERE max_connections > 0)"
 
     /// Whose job it is; chores are nobody's.
     private static let owner: Query = "coalesce(organization_id, 0)"

@@ -131,6 +131,36 @@ package struct JobQueue: Sendable {
         guard changed == 1 else { throw JobQueueError.leaseLost(lease) }
     }
 
+    /// Ends the job well by one statement that does its work, too, if there is any to do.
+    /// - Parameter work: an `UPDATE` without `RETURNING`, ended by its condition
+    /// - Returns: false when the work changes no row; the job goes on then
+    /// - Throws: ``JobQueueError`` `leaseLost` when the job is somebody else's: nothing is changed
+    package func complete(
+        _ lease: JobLease,
+        result: String,
+        with work: Query,
+        on db: some Queryable
+    ) async throws -> Bool {
+        let ends = try await db.query(
+            prepared: """
+                WITH held AS MATERIALIZED (
+                    SELECT id FROM job WHERE id = \(lease.job.rawValue) AND lease_token = \(lease.token) AND state = 'running'
+                    FOR UPDATE
+                ), done AS (
+                    \(work) AND EXISTS (SELECT FROM held) RETURNING 1
+                ), ended AS (
+                    UPDATE job
+                    SET state = 'completed', result = \(result)::jsonb, finalized_at = now(), lease_expires_at = NULL
+                    FROM held WHERE job.id = held.id AND EXISTS (SELECT FROM done)
+                    RETURNING 1
+                )
+                SELECT EXISTS (SELECT FROM ended) FROM held
+                """
+        ).decodeFirst(Bool.self)
+        guard let ends else { throw JobQueueError.leaseLost(lease) }
+        return ends
+    }
+
     /// Fails inside a transaction unless the lease is held, and keeps it from lapsing until the transaction ends.
     package func fence(_ lease: JobLease, on db: some Queryable) async throws {
         let held = try await db.query(

@@ -51,16 +51,14 @@ package struct TagStore: Sendable {
         }
     }
 
-    /// Says that upstream just confirmed the tag, if it is live and still names this manifest; its expiration begins anew.
+    /// The statement which says that upstream just confirmed the tag, if it is live and still names this manifest; its
+    /// expiration begins anew. It changes no row when the tag has moved, ended or expired meanwhile.
     /// - Parameter expiration: nil for never
-    /// - Returns: false when the tag has moved, ended or expired meanwhile.
-    package func confirm(_ tag: TagID, expiration: Duration?, on db: some Queryable) async throws -> Bool {
-        try await db.query(
-            prepared: """
-                UPDATE tag SET checked_at = now(), expires_at = now() + \(seconds: expiration)
-                WHERE id = \(tag.rawValue) AND lifetime_end_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-                """
-        ).affectedRows == 1
+    package func confirmation(of tag: TagID, expiration: Duration?) -> Query {
+        """
+        UPDATE tag SET checked_at = now(), expires_at = now() + \(seconds: expiration)
+        WHERE id = \(tag.rawValue) AND lifetime_end_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+        """
     }
 
     /// Ends the live lifetime of a tag that is about to name another manifest, so that what only it keeps counts as room.

@@ -23,7 +23,9 @@ package final class FetchDesk: Service {
         let key: Key
         let queue: JobQueueName
         let enqueue: @Sendable () async throws -> JobID
-        let outcome: SharedOutcome<JobStatus>
+        /// Finds the verdict in a job that has ended.
+        let read: @Sendable (JobStatus) throws -> any Sendable
+        let outcome: SharedOutcome<any Sendable>
     }
 
     /// How often a job is looked at when nothing was notified.
@@ -33,6 +35,7 @@ package final class FetchDesk: Service {
     private let notifier: JobNotifier
     private let hub: ChangeHub
     private let deadline: Duration
+    private let patience: Duration
     private let logger: Logger
     private let queue = JobQueue()
     private let waits = Dictionary(
@@ -40,16 +43,26 @@ package final class FetchDesk: Service {
             ($0, Timer(label: "entrepot_fetch_wait_seconds", dimensions: [("kind", $0.rawValue)]))
         }
     )
-    private let open = Mutex<[Key: SharedOutcome<JobStatus>]>([:])
+    private let open = Mutex<[Key: SharedOutcome<any Sendable>]>([:])
     private let asks: AsyncStream<Ask>
     private let submit: AsyncStream<Ask>.Continuation
 
-    /// - Parameter deadline: how long a client waits for a verdict
-    package init(client: PostgresClient, notifier: JobNotifier, hub: ChangeHub, deadline: Duration, logger: Logger) {
+    /// - Parameters:
+    ///   - deadline: how long a client waits for a verdict
+    ///   - patience: how old an ask may be when who has something else to serve doesn't wait for it any longer
+    package init(
+        client: PostgresClient,
+        notifier: JobNotifier,
+        hub: ChangeHub,
+        deadline: Duration,
+        patience: Duration = .seconds(5),
+        logger: Logger
+    ) {
         self.client = client
         self.notifier = notifier
         self.hub = hub
         self.deadline = deadline
+        self.patience = patience
         self.logger = logger
         (asks, submit) = AsyncStream.makeStream()
     }
@@ -65,14 +78,16 @@ package final class FetchDesk: Service {
     }
 
     /// Waits for the fetchers' verdict.
-    /// - Throws: ``FetchFailure``; `CancellationError` when the caller's task is cancelled.
-    package func fetch<Fetch: FetchPayload>(_ fetch: Fetch) async throws -> Fetch.Success {
+    /// - Parameter isPatient: whether to wait for it to the end, as who has nothing else to serve does
+    /// - Throws: ``FetchFailure``; `DeadlineExceeded` for who isn't patient; `CancellationError` when the caller's task is
+    ///   cancelled
+    package func fetch<Fetch: FetchPayload>(_ fetch: Fetch, isPatient: Bool = true) async throws -> Fetch.Success {
         let key = Key(kind: Fetch.kind, uniqueKey: fetch.uniqueKey)
         let start = ContinuousClock.now
         defer { waits[Fetch.kind]?.record(duration: ContinuousClock.now - start) }
         let (outcome, isNew) = open.withLock { open in
             if let outcome = open[key] { return (outcome, false) }
-            let outcome = SharedOutcome<JobStatus>()
+            let outcome = SharedOutcome<any Sendable>()
             open[key] = outcome
             return (outcome, true)
         }
@@ -81,15 +96,22 @@ package final class FetchDesk: Service {
             let enqueue: @Sendable () async throws -> JobID = { [queue, client] in
                 try await RequestID.$current.withValue(request) { try await queue.enqueue(fetch, on: client) }
             }
-            submit.yield(Ask(key: key, queue: Fetch.queue, enqueue: enqueue, outcome: outcome))
+            // Read once for all who wait.
+            let read: @Sendable (JobStatus) throws -> any Sendable = { try $0.success(Fetch.Success.self) }
+            submit.yield(Ask(key: key, queue: Fetch.queue, enqueue: enqueue, read: read, outcome: outcome))
         }
-        return try await outcome.value().success()
+        guard let success = try await outcome.value(isPatient: isPatient) as? Fetch.Success else {
+            preconditionFailure("jobs of a kind have verdicts of one type")
+        }
+        return success
     }
 
     private func perform(_ ask: Ask) async {
-        let result: Result<JobStatus, any Error>
+        async let _: Void = remind(ask)
+        let result: Result<any Sendable, any Error>
         do {
-            result = .success(try await withDeadline(deadline) { [self] in try await end(of: ask) })
+            let status = try await withDeadline(deadline) { [self] in try await end(of: ask) }
+            result = .success(try ask.read(status))
         } catch is DeadlineExceeded {
             result = .failure(
                 FetchFailure(.timeout, "no fetcher had an answer for \(ask.key.uniqueKey) within \(deadline)")
@@ -102,6 +124,12 @@ package final class FetchDesk: Service {
         // Taken out first: who comes now begins a new ask instead of getting an answer that is older than the question.
         open.withLock { $0[ask.key] = nil }
         ask.outcome.resolve(result)
+    }
+
+    /// One clock for all who wait.
+    private func remind(_ ask: Ask) async {
+        do { try await pause(for: patience) } catch { return }  // answered in time
+        ask.outcome.isLate(DeadlineExceeded(duration: patience))
     }
 
     private func end(of ask: Ask) async throws -> JobStatus {

@@ -24,9 +24,6 @@ package struct PulledList<Element: Sendable & Hashable>: Sendable {
 
 /// Finds what a repository lists: as upstream told it, or as far as it is cached.
 package struct ListPull: Sendable {
-    /// How long a client waits for upstream when there is something to serve in its place.
-    private static let patience: Duration = .seconds(5)
-
     private let client: PostgresClient
     private let desk: FetchDesk
     private let upstreams: UpstreamDirectory
@@ -142,12 +139,10 @@ package struct ListPull: Sendable {
     }
 
     private func ask(_ fetch: ListFetch, hasStandIn: Bool) async throws -> ListFetched {
-        guard hasStandIn else { return try await desk.fetch(fetch) }
         do {
-            return try await withDeadline(Self.patience) { try await desk.fetch(fetch) }
-        } catch is DeadlineExceeded {
-            let patience = Self.patience.components.seconds
-            throw FetchFailure(.timeout, "upstream \(fetch.upstream) hasn't answered within \(patience) s")
+            return try await desk.fetch(fetch, isPatient: !hasStandIn)
+        } catch let error as DeadlineExceeded {
+            throw FetchFailure(.timeout, "upstream \(fetch.upstream): \(error)")
         }
     }
 

@@ -31,9 +31,6 @@ package struct ManifestPull: Sendable {
         let digest: Digest
     }
 
-    /// How long a tag check may keep a client waiting that could be served from the cache.
-    private static let patience: Duration = .seconds(5)
-
     private let client: PostgresClient
     private let desk: FetchDesk
     private let upstreams: UpstreamDirectory
@@ -141,12 +138,9 @@ package struct ManifestPull: Sendable {
         do {
             let fetched: ManifestFetched
             do {
-                fetched = try await withDeadline(Self.patience) { try await desk.fetch(fetch) }
-            } catch is DeadlineExceeded {
-                let failure = FetchFailure(
-                    .timeout,
-                    "upstream \(config.upstream)/\(repository) hasn't answered within \(Self.patience.components.seconds) s"
-                )
+                fetched = try await desk.fetch(fetch, isPatient: false)
+            } catch let error as DeadlineExceeded {
+                let failure = FetchFailure(.timeout, "upstream \(config.upstream)/\(repository): \(error)")
                 let record = try await find(tag, repository, organization)
                 if let stale = try await stale(record, failure, repository, organization, config) { return stale }
                 fetched = try await desk.fetch(fetch)

@@ -4,53 +4,66 @@ import Synchronization
 
 /// One outcome for any number of waiters: every one of them gets the same value or the same error.
 final class SharedOutcome<Value: Sendable>: Sendable {
-    private enum State {
-        case pending(waiters: [UInt64: CheckedContinuation<Value, any Error>], next: UInt64)
-        case done(Result<Value, any Error>)
+    private struct Waiter {
+        let isPatient: Bool
+        let continuation: CheckedContinuation<Value, any Error>
     }
 
-    private let state = Mutex(State.pending(waiters: [:], next: 0))
+    private struct State {
+        var result: Result<Value, any Error>?
+        /// What those are told who don't wait for as long as it takes.
+        var lateness: (any Error)?
+        var waiters: [UInt64: Waiter] = [:]
+        var nextWaiter: UInt64 = 0
+    }
+
+    private let state = Mutex(State())
 
     /// The first call counts.
     func resolve(_ result: Result<Value, any Error>) {
-        let waiters = state.withLock { state -> [CheckedContinuation<Value, any Error>] in
-            guard case .pending(let waiters, _) = state else { return [] }
-            state = .done(result)
-            return Array(waiters.values)
+        let waiters = state.withLock { state -> [UInt64: Waiter] in
+            guard state.result == nil else { return [:] }
+            state.result = result
+            defer { state.waiters = [:] }
+            return state.waiters
         }
-        for waiter in waiters { waiter.resume(with: result) }
+        for waiter in waiters.values { waiter.continuation.resume(with: result) }
+    }
+
+    /// Tells impatient waiters, those that are here and those that come before the outcome, that it takes too long.
+    func isLate(_ error: any Error) {
+        let impatient = state.withLock { state in
+            guard state.result == nil else { return [UInt64: Waiter]() }
+            state.lateness = error
+            let impatient = state.waiters.filter { !$0.value.isPatient }
+            for id in impatient.keys { state.waiters[id] = nil }
+            return impatient
+        }
+        for waiter in impatient.values { waiter.continuation.resume(throwing: error) }
     }
 
     /// Waits for the outcome; a waiter that is cancelled leaves the others alone.
-    func value() async throws -> Value {
-        let id = state.withLock { state -> UInt64 in
-            guard case .pending(let waiters, let next) = state else { return 0 }
-            state = .pending(waiters: waiters, next: next + 1)
-            return next
+    /// - Parameter isPatient: whether to wait for as long as it takes
+    /// - Throws: also what ``isLate(_:)`` was called with, for who isn't patient
+    func value(isPatient: Bool = true) async throws -> Value {
+        let id = state.withLock { state in
+            state.nextWaiter += 1
+            return state.nextWaiter
         }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 let result = state.withLock { state -> Result<Value, any Error>? in
-                    switch state {
-                    case .done(let result):
-                        return result
-                    case .pending(var waiters, let next):
-                        if Task.isCancelled { return .failure(CancellationError()) }
-                        waiters[id] = continuation
-                        state = .pending(waiters: waiters, next: next)
-                        return nil
-                    }
+                    if let result = state.result { return result }
+                    if Task.isCancelled { return .failure(CancellationError()) }
+                    if !isPatient, let lateness = state.lateness { return .failure(lateness) }
+                    state.waiters[id] = Waiter(isPatient: isPatient, continuation: continuation)
+                    return nil
                 }
                 if let result { continuation.resume(with: result) }
             }
         } onCancel: {
-            let waiter = state.withLock { state -> CheckedContinuation<Value, any Error>? in
-                guard case .pending(var waiters, let next) = state else { return nil }
-                let waiter = waiters.removeValue(forKey: id)
-                state = .pending(waiters: waiters, next: next)
-                return waiter
-            }
-            waiter?.resume(throwing: CancellationError())
+            let waiter = state.withLock { $0.waiters.removeValue(forKey: id) }
+            waiter?.continuation.resume(throwing: CancellationError())
         }
     }
 }

@@ -10,6 +10,7 @@ package struct UpstreamDirectory: Sendable {
     private let client: PostgresClient
     private let store = UpstreamStore()
     private let cache = BoundedCache<String, UpstreamCondition>(maximumCost: 1_000, lifetime: .seconds(1))
+    private let finding = Coalescer<String, UpstreamCondition>()
 
     package init(client: PostgresClient, hub: ChangeHub) {
         self.client = client
@@ -20,8 +21,9 @@ package struct UpstreamDirectory: Sendable {
 
     package func condition(of baseURL: String) async throws -> UpstreamCondition {
         if let condition = cache[baseURL] { return condition }
-        let condition =
+        let condition = try await finding.value(for: baseURL) {
             try await store.condition(of: baseURL, on: client) ?? UpstreamCondition(baseURL: baseURL, health: .closed)
+        }
         cache.insert(condition, for: baseURL)
         return condition
     }

@@ -4,6 +4,8 @@
 package struct DeadlineExceeded: Error, Sendable, CustomStringConvertible {
     package let duration: Duration
 
+    package init(duration: Duration) { self.duration = duration }
+
     package var description: String { "no answer within \(duration)" }
 }
 

@@ -165,8 +165,7 @@ struct ClaimTests {
                     kinds: [.manifestFetch],
                     limit: 2,
                     worker: "first",
-                    lease: .seconds(60),
-                    isOfLimitedUpstreams: false
+                    lease: .seconds(60)
                 )
                 let first = try await test.queue.take(claim, on: transaction)
                 // The first claim isn't committed, so the second one sees its rows as available, and locked.

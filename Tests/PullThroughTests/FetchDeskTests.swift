@@ -6,6 +6,7 @@ import OCI
 import Postgres
 import TestSupport
 import Testing
+import Waiting
 
 @testable import PullThrough
 
@@ -109,6 +110,20 @@ struct FetchDeskTests {
             let failure = await #expect(throws: FetchFailure.self) { try await bench.desk.fetch(latest) }
             #expect(failure?.cause == .timeout)
             #expect(failure?.message.contains("team/app:latest") == true)
+        }
+    }
+
+    @Test("who has something else to serve doesn't wait for an ask that has become old, whoever began it")
+    func impatient() async throws {
+        try await PullBench.with(patience: .milliseconds(100)) { bench in
+            let latest = try Self.latest(bench)
+            let patient = Task { try await bench.desk.fetch(latest) }
+            let job = try await bench.claim(.manifests)
+            for _ in 0..<2 {
+                await #expect(throws: DeadlineExceeded.self) { try await bench.desk.fetch(latest, isPatient: false) }
+            }
+            try await bench.complete(job, Self.fetched)
+            #expect(try await patient.value == Self.fetched)
         }
     }
 

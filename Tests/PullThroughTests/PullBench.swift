@@ -27,14 +27,17 @@ struct PullBench: Sendable {
     let fetch: BlobFetch
     private let queue = JobQueue()
 
-    /// - Parameter manifestDeadline: how long an ask for a manifest may take
+    /// - Parameters:
+    ///   - manifestDeadline: how long an ask for a manifest may take
+    ///   - patience: how long who has something else waits for it
     static func with(
         size: Int64 = 500_000,
         manifestDeadline: Duration = .seconds(60),
+        patience: Duration = .seconds(60),
         _ body: @Sendable (PullBench) async throws -> Void
     ) async throws {
         let folder = try TemporaryDirectory()
-        let bench = try await PullBench(folder.path, size, manifestDeadline)
+        let bench = try await PullBench(folder.path, size, manifestDeadline, patience)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await bench.follower.run() }
             group.addTask { try await bench.desk.run() }
@@ -45,7 +48,12 @@ struct PullBench: Sendable {
         withExtendedLifetime(folder) {}
     }
 
-    private init(_ folder: String, _ size: Int64, _ manifestDeadline: Duration) async throws {
+    private init(
+        _ folder: String,
+        _ size: Int64,
+        _ manifestDeadline: Duration,
+        _ patience: Duration
+    ) async throws {
         let logger = Logger(label: "pull-tests") { _ in SwiftLogNoOpLogHandler() }
         // The first who asks waits until a server has started: not on a thread that other tests need.
         let connectionString = try await PostgresCluster.shared().makeMigratedDatabase()
@@ -64,7 +72,14 @@ struct PullBench: Sendable {
             hub: hub,
             logger: logger
         )
-        desk = FetchDesk(client: client, notifier: notifier, hub: hub, deadline: manifestDeadline, logger: logger)
+        desk = FetchDesk(
+            client: client,
+            notifier: notifier,
+            hub: hub,
+            deadline: manifestDeadline,
+            patience: patience,
+            logger: logger
+        )
         blob = BlobFixture(seed: 1, size: size)
         let stores = (organizations: OrganizationStore(), manifests: ManifestStore())
         let name = try OrganizationName("acme")

@@ -60,6 +60,27 @@ struct SharedOutcomeTests {
         #expect(try await outcome.value() == 1)
     }
 
+    @Test("only impatient waiters are told that it takes too long, however late they come")
+    func late() async throws {
+        let outcome = SharedOutcome<Int>()
+        let patient = await waiters(3, on: outcome)
+        let impatient = Task { try await outcome.value(isPatient: false) }
+        outcome.isLate(TestSupportError("late"))
+        await #expect(throws: TestSupportError.self) { try await impatient.value }
+        await #expect(throws: TestSupportError.self) { try await outcome.value(isPatient: false) }
+        outcome.resolve(.success(3))
+        for task in patient { #expect(try await task.value == 3) }
+        #expect(try await outcome.value(isPatient: false) == 3)
+    }
+
+    @Test("an outcome is never late afterwards")
+    func lateAfterwards() async throws {
+        let outcome = SharedOutcome<Int>()
+        outcome.resolve(.success(3))
+        outcome.isLate(TestSupportError("late"))
+        #expect(try await outcome.value(isPatient: false) == 3)
+    }
+
     @Test("a waiter that is cancelled leaves the others alone")
     func cancellation() async throws {
         let outcome = SharedOutcome<Int>()

@@ -53,7 +53,6 @@ struct BlobFetchHandler: JobHandler {
         do {
             try await bring(fetch, job, logger)
             await notifier.notify(.blobs, [fetch.digest.description])
-            await notifier.jobsFinished([job.lease.job])
             return .finished
         } catch let failure as FetchFailure {
             return outcome(of: job, failure, logger)

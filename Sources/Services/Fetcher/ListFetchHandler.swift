@@ -30,7 +30,6 @@ struct ListFetchHandler: JobHandler {
         let fetch = try JSONText.decode(ListFetch.self, job.payload)
         do {
             let fetched = try await bring(fetch, job)
-            await notifier.jobsFinished([job.lease.job])
             logger.info(
                 "list fetched",
                 metadata: [

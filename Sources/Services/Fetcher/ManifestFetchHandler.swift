@@ -47,7 +47,6 @@ struct ManifestFetchHandler: JobHandler {
         let fetch = try JSONText.decode(ManifestFetch.self, job.payload)
         do {
             let fetched = try await resolve(fetch, job)
-            await notifier.jobsFinished([job.lease.job])
             logger.info(
                 "manifest fetched",
                 metadata: [
@@ -73,21 +72,15 @@ struct ManifestFetchHandler: JobHandler {
     }
 
     private func resolve(_ fetch: ManifestFetch, _ job: ClaimedJob) async throws -> ManifestFetched {
+        // A client waits: both are looked up at once.
+        async let known = cached(fetch)
         let (repository, config) = try await UpstreamRepository.find(
             organization: fetch.organization,
             repository: fetch.repository,
             organizations,
             on: client
         )
-        guard case .tag(let tag) = fetch.reference,
-            let known = try await tags.find(
-                tag,
-                repository: fetch.repository,
-                organization: fetch.organization,
-                scope: .latest,
-                on: client
-            )
-        else {
+        guard case .tag = fetch.reference, let known = try await known else {
             // Nothing to compare with: one GET tells everything.
             return try await fetchAndStore(fetch.reference, fetch, repository, config, job, tries: tries)
         }
@@ -101,13 +94,26 @@ struct ManifestFetchHandler: JobHandler {
         return try await fetchAndStore(reference, fetch, repository, config, job, tries: 1)
     }
 
+    /// What the tag named when it was last looked at.
+    private func cached(_ fetch: ManifestFetch) async throws -> TagRecord? {
+        guard case .tag(let tag) = fetch.reference else { return nil }
+        return try await tags.find(
+            tag,
+            repository: fetch.repository,
+            organization: fetch.organization,
+            scope: .latest,
+            on: client
+        )
+    }
+
     private func confirm(_ tag: TagRecord, _ config: ProxyCacheConfig, _ job: ClaimedJob) async throws -> Bool {
-        try await client.withTransaction { transaction in
-            guard try await tags.confirm(tag.id, expiration: config.expiration, on: transaction) else { return false }
-            let result = FetchVerdict(success: ManifestFetched(digest: tag.digest, isNew: false))
-            try await queue.complete(job.lease, result: JSONText.encode(result), on: transaction)
-            return true
-        }
+        let result = FetchVerdict(success: ManifestFetched(digest: tag.digest, isNew: false))
+        return try await queue.complete(
+            job.lease,
+            result: JSONText.encode(result),
+            with: tags.confirmation(of: tag.id, expiration: config.expiration),
+            on: client
+        )
     }
 
     private func fetchAndStore(
