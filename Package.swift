@@ -32,6 +32,7 @@ let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl
 let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let tracing: Target.Dependency = .product(name: "Tracing", package: "swift-distributed-tracing")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
@@ -101,6 +102,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
@@ -127,24 +129,35 @@ let package = Package(
         library("Addresses", []),
         library("HTTPTransport", ["Addresses", "CCurl", httpTypes, logging]),
         library("OCI", [crypto, httpTypes]),
+        library(
+            "Traces",
+            ["HTTPTransport", "Waiting", httpTypes, logging, metrics, serviceLifecycle, tracing]
+        ),
 
         // Domain: values and rules, no I/O.
-        library("Models", ["OCI"]),
+        library("Models", ["OCI", tracing]),
 
         // What only fetchers can read.
         library("Sealing", ["Models", crypto]),
 
         // Adapters: each one reaches one thing outside the process.
         library("Metadata", ["Models", "OCI", "Postgres", crypto], resources: [.embedInCode("Migrations")]),
-        library("Jobs", ["Models", "Postgres", "Waiting", logging, metrics, serviceLifecycle], exclude: ["README.md"]),
+        library(
+            "Jobs",
+            ["Models", "Postgres", "Waiting", logging, metrics, serviceLifecycle, tracing],
+            exclude: ["README.md"]
+        ),
         library("Blobs", ["CLinux", "Models", "OCI", logging]),
-        library("Upstream", ["HTTPTransport", "Models", "OCI", httpTypes, logging, metrics]),
+        library("Upstream", ["HTTPTransport", "Models", "OCI", httpTypes, logging, metrics, tracing]),
         library("Clair", ["HTTPTransport", "Models", httpTypes, jwt]),
 
         // Shared flow.
         library(
             "PullThrough",
-            ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Waiting", logging, metrics, serviceLifecycle]
+            [
+                "Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Waiting", logging, metrics, serviceLifecycle,
+                tracing,
+            ]
         ),
         library(
             "Accounts",
@@ -157,8 +170,8 @@ let package = Package(
         library(
             "ServiceRuntime",
             [
-                "Jobs", "Metadata", "Models", "Postgres", "Waiting", hummingbird, logging, metrics, serviceLifecycle,
-                unixSignals, yams,
+                "HTTPTransport", "Jobs", "Metadata", "Models", "Postgres", "Traces", "Waiting", hummingbird, logging,
+                metrics, serviceLifecycle, tracing, unixSignals, yams,
             ]
         ),
 
@@ -170,7 +183,7 @@ let package = Package(
                 "Accounts", "Addresses", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres",
                 "PullThrough", "Waiting",
                 httpTypes, hummingbirdCore, logging, metrics, nioCore, nioHTTP1, nioHTTP2, nioHTTPTypes,
-                nioHTTPTypesHTTP1, nioHTTPTypesHTTP2, nioPosix, nioSSL, nioTLS, serviceLifecycle,
+                nioHTTPTypesHTTP1, nioHTTPTypesHTTP2, nioPosix, nioSSL, nioTLS, serviceLifecycle, tracing,
             ]
         ),
         library(
@@ -289,6 +302,7 @@ let package = Package(
         tests("PostgresTests", ["Postgres", logging]),
         tests("AddressesTests", ["Addresses"]),
         tests("HTTPTransportTests", ["Addresses", "HTTPTransport", httpTypes, logging, nioCore, nioPosix]),
+        tests("TracesTests", ["HTTPTransport", "Traces", httpTypes, logging, serviceLifecycle, tracing]),
         tests("MetadataTests", ["Metadata", "Models", "OCI", "Postgres", logging]),
         tests("JobsTests", ["Jobs", "Metadata", "Models", "OCI", "Postgres", "Waiting", logging, serviceLifecycle]),
         tests("BlobsTests", ["Blobs", "Models", "OCI"]),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Models
+package import Tracing
 
 /// Proof that a worker may act on a job: the token changes with every claim, so a worker that was paused past its
 /// lease holds a token that no statement accepts any more.
@@ -20,8 +21,8 @@ package struct ClaimedJob: Sendable {
     /// 1 at the first attempt.
     package let attempt: Int
     package let maxAttempts: Int
-    /// The request that made the job; nil when nobody asked for it.
-    package let request: RequestID?
+    /// Of the request that made the job; says nothing when nobody asked for it.
+    package let context: ServiceContext
 
     package var isLastAttempt: Bool { attempt >= maxAttempts }
 

@@ -5,6 +5,7 @@ package import Models
 package import Postgres
 import ServiceLifecycle
 import Synchronization
+import Tracing
 package import Waiting
 
 /// Claims jobs of one queue and runs their handlers, a bounded number at once. At shutdown it stops claiming, lets
@@ -110,7 +111,11 @@ package struct JobProcessor: Service {
         group.addTask {
             // The work is a group of its own, so that a lost lease ends this job and no other.
             let isOver = await withTaskGroup(of: Bool.self) { work in
-                work.addTask { await RequestID.$current.withValue(job.request) { await perform(job) } }
+                work.addTask {
+                    await withSpan("job \(job.kind.rawValue)", context: job.context, ofKind: .consumer) { span in
+                        await perform(job, span)
+                    }
+                }
                 work.addTask {
                     await isLost.wait()
                     return isLost.isSet
@@ -126,7 +131,7 @@ package struct JobProcessor: Service {
     }
 
     /// Returns false when the job was interrupted by the end of this process.
-    private func perform(_ job: ClaimedJob) async -> Bool {
+    private func perform(_ job: ClaimedJob, _ span: any Span) async -> Bool {
         let outcome: JobOutcome
         let start = ContinuousClock.now
         do {
@@ -138,6 +143,7 @@ package struct JobProcessor: Service {
             return false
         } catch let error as JobQueueError where error.code == .leaseLost {
             metrics.lostLeases(1)
+            span.setStatus(SpanStatus(code: .error, message: "lease lost"))
             logger.warning("lease lost, result dropped", metadata: ["job.id": "\(job.lease.job)"])
             return true
         } catch {
@@ -148,6 +154,7 @@ package struct JobProcessor: Service {
             )
         }
         metrics.ended(job.kind, outcome, after: ContinuousClock.now - start)
+        span.tell(job, outcome)
         await settle(job, outcome)
         return true
     }
@@ -245,5 +252,19 @@ package struct JobProcessor: Service {
     static func failure(_ message: String) -> String {
         let verdict = FetchVerdict<ManifestFetched>(failure: FetchFailure(.cache, message))
         return JSONText.encode(verdict)
+    }
+}
+
+extension Span {
+    /// What the job was, and what became of it.
+    fileprivate func tell(_ job: ClaimedJob, _ outcome: JobOutcome) {
+        guard isRecording else { return }
+        attributes["entrepot.job.id"] = "\(job.lease.job)"
+        attributes["entrepot.job.attempt"] = job.attempt
+        attributes["entrepot.request.id"] = job.context.requestID?.rawValue
+        switch outcome {
+        case .finished, .complete: break
+        case .retry(_, let reason, _), .discard(let reason, _): setStatus(SpanStatus(code: .error, message: reason))
+        }
     }
 }

@@ -104,11 +104,12 @@ extension JobQueue {
                 SET state = 'running', attempt = attempt + 1, attempted_at = now(), attempted_by = \(claim.worker),
                     lease_token = nextval('job_lease_token'), lease_expires_at = now() + \(seconds: claim.lease)
                 FROM picked WHERE job.id = picked.id
-                RETURNING job.id, lease_token, kind, payload, job.priority, attempt, max_attempts, payload ->> 'requestID'
+                RETURNING job.id, lease_token, kind, payload, job.priority, attempt, max_attempts,
+                    payload ->> 'requestID', payload ->> 'trace'
                 """
         ).map { row in
-            let (id, token, kind, payload, priority, attempt, maxAttempts, request) = try row.decode(
-                (Int64, Int64, String, String, Int, Int, Int, String?).self
+            let (id, token, kind, payload, priority, attempt, maxAttempts, request, trace) = try row.decode(
+                (Int64, Int64, String, String, Int, Int, Int, String?, String?).self
             )
             guard let kind = JobKind(rawValue: kind) else {
                 throw JobQueueError(.corruptRow, "job \(id) is of a kind that this program doesn't know")
@@ -120,7 +121,7 @@ extension JobQueue {
                 priority: priority,
                 attempt: attempt,
                 maxAttempts: maxAttempts,
-                request: request.flatMap(RequestID.init)
+                context: try JobTrace.context(of: request, trace)
             )
         }
     }

@@ -22,7 +22,8 @@ package struct JobQueue: Sendable {
     /// Who asks with more urgency than the live job has takes it along: into the queue and to the place that are asked
     /// for, to be done now, however long it was to wait. One that is running stays where it is, and should it fail it is
     /// tried again at once (see ``fail(_:reason:retryAfter:result:on:)``).
-    /// The payload of a new job names the request that is being served, if any, so that the worker's lines can.
+    /// The payload of a new job names the request that is being served, if any, and its trace, so that the worker's lines
+    /// and spans can.
     /// - Parameter queue: nil for the kind's own
     package func enqueue<Payload: JobPayload>(
         _ payload: Payload,
@@ -45,7 +46,8 @@ package struct JobQueue: Sendable {
                     SELECT \((queue ?? Payload.queue).rawValue), \(Payload.kind.rawValue), \(priority)::smallint,
                         \(payload.organization.rawValue), \(payload.upstream), \(payload.uniqueKey),
                         \(json: payload) || jsonb_strip_nulls(jsonb_build_object(
-                            'requestID', \(RequestID.current?.rawValue)::text)),
+                            'requestID', \(RequestID.current?.rawValue)::text,
+                            'trace', \(JobTrace.current)::jsonb)),
                         \(maxAttempts)::smallint
                     WHERE NOT EXISTS (SELECT 1 FROM answered)
                     ON CONFLICT (kind, unique_key) WHERE state IN ('available', 'running', 'retryable')

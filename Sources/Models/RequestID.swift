@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Synchronization
+package import Tracing
 
 /// Names a client's request in the log lines of every process that had to do with it.
 package struct RequestID: Hashable, Sendable, CustomStringConvertible {
     private static let maximumBytes = 128
 
     /// The request that the current task serves, or does the work of; nil for work that nobody asked for.
-    @TaskLocal package static var current: RequestID?
+    package static var current: RequestID? { ServiceContext.current?.requestID }
 
     package let rawValue: String
 
@@ -36,4 +37,17 @@ package struct RequestID: Hashable, Sendable, CustomStringConvertible {
     private static let next = Atomic(UInt64.random(in: 0 ... .max / 2))
 
     package var description: String { rawValue }
+}
+
+extension ServiceContext {
+    private enum Key: ServiceContextKey {
+        typealias Value = RequestID
+        static let nameOverride: String? = "request.id"
+    }
+
+    /// The request that made what is being done.
+    package var requestID: RequestID? {
+        get { self[Key.self] }
+        set { self[Key.self] = newValue }
+    }
 }

@@ -4,6 +4,7 @@ package import Blobs
 package import Models
 import OCI
 import Synchronization
+import Tracing
 import Waiting
 
 /// A blob that is on its way, shared by all clients of this process that read it. Readers come and go; they never
@@ -45,8 +46,8 @@ package final class BlobFollow: Sendable {
     }
 
     package let fetch: BlobFetch
-    /// The request that began it.
-    let request = RequestID.current
+    /// Of the request that began it.
+    let context = ServiceContext.current
     private let stallDeadline: Duration
     private let state = Mutex(State())
 

@@ -9,6 +9,7 @@ import OCI
 package import Postgres
 import ServiceLifecycle
 import Synchronization
+import Tracing
 import Waiting
 
 /// Asks the fetchers for blobs and follows them while they arrive: one follow per digest in this process, whatever
@@ -58,7 +59,7 @@ package final class BlobFollower: Service {
     package func run() async throws {
         await withDiscardingTaskGroup { group in
             for await follow in follows {
-                group.addTask { [self] in await RequestID.$current.withValue(follow.request) { await drive(follow) } }
+                group.addTask { [self] in await ServiceContext.withValue(follow.context) { await drive(follow) } }
             }
             group.cancelAll()
         }

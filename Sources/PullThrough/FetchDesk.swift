@@ -7,6 +7,7 @@ package import Models
 package import Postgres
 import ServiceLifecycle
 import Synchronization
+import Tracing
 import Waiting
 
 /// Asks the fetchers for manifests and lists, and waits for their verdicts.
@@ -92,9 +93,9 @@ package final class FetchDesk: Service {
             return (outcome, true)
         }
         if isNew {
-            let request = RequestID.current
+            let context = ServiceContext.current
             let enqueue: @Sendable () async throws -> JobID = { [queue, client] in
-                try await RequestID.$current.withValue(request) { try await queue.enqueue(fetch, on: client) }
+                try await ServiceContext.withValue(context) { try await queue.enqueue(fetch, on: client) }
             }
             // Read once for all who wait.
             let read: @Sendable (JobStatus) throws -> any Sendable = { try $0.success(Fetch.Success.self) }

@@ -43,6 +43,7 @@ package struct Program: Sendable {
                 switches: given,
                 metrics: metrics
             )
+            runtime.bootstrapTracing()
             try await body(runtime)
         } catch let error as SettingsError {
             complain(error)

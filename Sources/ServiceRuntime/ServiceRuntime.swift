@@ -7,6 +7,8 @@ import Metrics
 import Models
 package import Postgres
 package import ServiceLifecycle
+import Traces
+import Tracing
 import UnixSignals
 
 /// What every executable has: its settings, its log, its life from start to drained.
@@ -19,6 +21,8 @@ package struct ServiceRuntime: Sendable {
     private let shutdownGrace: Duration
     private let internalAddress: HostPort
     private let metrics: MetricRegistry
+    /// Nil when nothing is traced.
+    private let traces: TraceExport?
 
     /// - Parameters:
     ///   - defaults: what this program has in place of a key's own default
@@ -45,8 +49,14 @@ package struct ServiceRuntime: Sendable {
             path: config
         )
         logger = try Self.logger(name, settings)
+        traces = try TraceExport(settings)
         shutdownGrace = try settings.duration(SharedSettings.shutdownGrace)
         internalAddress = try settings.hostPort(SharedSettings.internalAddress)
+    }
+
+    /// Once in a process, before anything is begun that could be traced.
+    func bootstrapTracing() {
+        if let traces { InstrumentationSystem.bootstrap(traces.tracer) }
     }
 
     /// Runs the services until SIGTERM or SIGINT, then drains them in the reverse of their order.
@@ -68,9 +78,11 @@ package struct ServiceRuntime: Sendable {
             logger: logger
         )
         let readings = DatabaseReadings(client: database, logger: logger)
-        // The services end in the reverse of this order: health last, so that it says "not ready" until the end.
+        let exporters = traces.map { [$0.exporter(of: name, worker: worker, logger: logger)] } ?? []
+        // The services end in the reverse of this order: health late, so that it says "not ready" until the end, and what
+        // sends the spans of all others last.
         var configuration = ServiceGroupConfiguration(
-            services: ([health] + services + [readings, health.departure]).map { .init(service: $0) },
+            services: (exporters + [health] + services + [readings, health.departure]).map { .init(service: $0) },
             gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger
         )
@@ -125,7 +137,13 @@ package struct ServiceRuntime: Sendable {
         guard let format = LineLogHandler.Format(rawValue: formatText) else {
             throw settings.invalid(SharedSettings.logFormat, formatText, "expected \(SharedSettings.logFormat.help)")
         }
-        let request = Logger.MetadataProvider { RequestID.current.map { ["request.id": "\($0)"] } ?? [:] }
+        let request = Logger.MetadataProvider {
+            guard let context = ServiceContext.current else { return [:] }
+            var metadata: Logger.Metadata = [:]
+            if let id = context.requestID { metadata["request.id"] = "\(id)" }
+            if let id = context.recordedTraceID { metadata["trace.id"] = "\(id)" }
+            return metadata
+        }
         return Logger(label: name) { _ in
             var handler = LineLogHandler(service: name, level: level, format: format, write: StandardOutput.write)
             handler.metadataProvider = request

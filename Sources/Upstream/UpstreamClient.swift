@@ -5,6 +5,7 @@ import HTTPTypes
 import Metrics
 package import Models
 package import OCI
+import Tracing
 
 /// Asks upstream registries for manifests and blobs. Used by the fetcher alone.
 ///
@@ -319,7 +320,13 @@ package struct UpstreamClient: Sendable {
             if isRegistry { try await governor.admit(baseURL) }
             meter?.asked(for: repository.organization)
             do {
-                (response, head) = try await send(request)
+                let asked = request
+                (response, head) = try await withSpan(asked.method.rawValue, ofKind: .client) { span in
+                    span.tell(asked, for: what)
+                    let (response, head) = try await send(asked)
+                    span.tell(head)
+                    return (response, head)
+                }
                 metrics.asked(baseURL, status: head.status)
             } catch let error as HTTPTransportError {
                 metrics.asked(baseURL, status: nil)
@@ -359,6 +366,22 @@ package struct UpstreamClient: Sendable {
             }
             return response
         }
+    }
+}
+
+extension Span {
+    /// As OpenTelemetry names what HTTP clients do (semantic conventions, "HTTP client span").
+    fileprivate func tell(_ request: HTTPTransportRequest, for what: String) {
+        guard isRecording else { return }
+        attributes["http.request.method"] = request.method.rawValue
+        attributes["server.address"] = Origin(request.url)?.host
+        attributes["entrepot.asked"] = what
+    }
+
+    fileprivate func tell(_ head: HTTPTransportHead) {
+        guard isRecording else { return }
+        attributes["http.response.status_code"] = head.status
+        if head.status >= 400 { setStatus(SpanStatus(code: .error)) }
     }
 }
 

@@ -14,6 +14,7 @@ struct ModuleGraphTests {
         "Addresses": [],
         "HTTPTransport": ["Addresses", "CCurl"],
         "OCI": [],
+        "Traces": ["HTTPTransport", "Waiting"],
         // domain
         "Models": ["OCI"],
         "Sealing": ["Models"],
@@ -27,7 +28,7 @@ struct ModuleGraphTests {
         "PullThrough": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Waiting"],
         "Accounts": ["Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Notices": ["HTTPTransport", "Jobs", "Models"],
-        "ServiceRuntime": ["Jobs", "Metadata", "Models", "Postgres", "Waiting"],
+        "ServiceRuntime": ["HTTPTransport", "Jobs", "Metadata", "Models", "Postgres", "Traces", "Waiting"],
         // services
         "Frontend": [
             "Accounts", "Addresses", "Blobs", "Clair", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough",

@@ -72,6 +72,9 @@ extension MetricDefinition {
         // Collectors.
         .init("entrepot_collected_items_total", .counter, "What was collected, by step."),
         .init("entrepot_collected_bytes_total", .counter, "Bytes of stored blobs that were freed."),
+        // Whoever traces.
+        .init("entrepot_spans_exported_total", .counter, "Spans that the collector has taken."),
+        .init("entrepot_spans_dropped_total", .counter, "Spans that were lost, by reason: full, refused."),
         // Read from the database by every service, the same everywhere.
         .init("entrepot_database_up", .gauge, "Whether the database answered the last reading of what follows."),
         .init("entrepot_queue_jobs", .gauge, "Jobs by queue and state; dead ones are those of the last day."),

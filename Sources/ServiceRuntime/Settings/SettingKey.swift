@@ -72,6 +72,19 @@ package enum SharedSettings {
         help: "trace, debug, info, notice, warning, error or critical"
     )
     package static let logFormat = SettingKey("LOG_FORMAT", kind: .string, default: "json", help: "json or text")
+    package static let tracesEndpoint = SettingKey(
+        "TRACES_ENDPOINT",
+        kind: .string,
+        default: "",
+        help: "URL of an OpenTelemetry collector that takes spans by OTLP over HTTP, such as `http://127.0.0.1:4318`; "
+            + "nothing is traced if empty"
+    )
+    package static let tracesShare = SettingKey(
+        "TRACES_SHARE",
+        kind: .string,
+        default: "1",
+        help: "of the traces that begin here, how many are recorded, from 0 to 1"
+    )
     package static let shutdownGrace = SettingKey(
         "SHUTDOWN_GRACE",
         kind: .duration,
@@ -82,6 +95,6 @@ package enum SharedSettings {
     package static let keys = [
         database, databaseConnections, blobDirectory, proxyCache, quotaManagement, timeMachine, internalAddress,
         logLevel,
-        logFormat, shutdownGrace,
+        logFormat, shutdownGrace, tracesEndpoint, tracesShare,
     ]
 }

@@ -7,6 +7,7 @@ import Models
 import NIOCore
 import OCI
 import PullThrough
+import Tracing
 
 /// From a request to its answer: parse, find the organization, ask the endpoint, write, record.
 ///
@@ -24,6 +25,7 @@ struct RegistryResponder: Sendable {
     let other: FrontendService.OtherPaths?
     let proxies: TrustedProxies
     let metrics = FrontendMetrics()
+    let traces = RequestTraces()
     let logger: Logger
 
     /// Whether the request is one of the registry's that has no body.
@@ -43,7 +45,9 @@ struct RegistryResponder: Sendable {
         if let other, isOthers(request.uri.path) {
             let id = RequestID(of: request)
             let address = proxies.origin(of: request.headers, on: channel).address ?? "unknown"
-            var response = try await RequestID.$current.withValue(id) { try await other.respond(request, address) }
+            var context = ServiceContext.topLevel
+            context.requestID = id
+            var response = try await ServiceContext.withValue(context) { try await other.respond(request, address) }
             response.headers[.requestID] = id.rawValue
             return try await writer.write(response: response.head, body: response.body)
         }
@@ -64,11 +68,15 @@ struct RegistryResponder: Sendable {
         let start = ContinuousClock.now
         let id = RequestID(of: request)
         let origin = proxies.origin(of: request.headers, on: channel)
-        var (reply, outcome, kind) = await RequestID.$current.withValue(id) { await answer(request, from: origin) }
+        let span = traces.begin(request.head, id, from: origin)
+        var (reply, outcome, kind) = await ServiceContext.withValue(span.context) {
+            await answer(request, from: origin)
+        }
         reply.headers[.requestID] = id.rawValue
         return Exchange(
             request: request,
             id: id,
+            span: span,
             address: origin.address,
             start: start,
             wait: ContinuousClock.now - start,
@@ -90,6 +98,7 @@ struct RegistryResponder: Sendable {
         if let kind = exchange.kind {
             metrics.pulled(kind, exchange.outcome ?? .error, bytes: bytes, after: exchange.wait)
         }
+        traces.end(exchange, failure)
         record(exchange, failure)
     }
 
@@ -295,6 +304,7 @@ struct RegistryResponder: Sendable {
 struct Exchange: Sendable {
     let request: Request
     let id: RequestID
+    let span: any Span
     /// The client's; nil where it has none.
     let address: String?
     let start: ContinuousClock.Instant

@@ -15,6 +15,8 @@ struct RequestOrigin: Sendable {
     var scheme: String?
     /// Host, with port if need be; as `scheme`.
     var host: String?
+    /// Whether a proxy that we trust has sent it.
+    var isVouchedFor = false
 }
 
 /// The proxies that may say for whom they ask. Nobody else is believed: what a client writes into these fields would
@@ -42,6 +44,7 @@ package struct TrustedProxies: Sendable {
     func origin(of headers: HTTPFields, on channel: any Channel) -> RequestOrigin {
         var origin = RequestOrigin(channel: channel, address: channel.remoteAddress?.ipAddress)
         guard !networks.isEmpty, let peer = origin.address, trusts(peer) else { return origin }
+        origin.isVouchedFor = true
         let claim = claim(in: headers)
         if let address = claim.address { origin.address = address }
         (origin.scheme, origin.host) = (claim.scheme, claim.host)
