@@ -121,7 +121,7 @@ extension JobQueue {
                 priority: priority,
                 attempt: attempt,
                 maxAttempts: maxAttempts,
-                context: try JobTrace.context(of: request, trace)
+                context: JobTrace.context(of: request, trace)
             )
         }
     }

@@ -23,11 +23,11 @@ enum JobTrace {
     /// - Parameters:
     ///   - request: of the row
     ///   - trace: of the row, as ``current`` made it
-    static func context(of request: String?, _ trace: String?) throws -> ServiceContext {
+    static func context(of request: String?, _ trace: String?) -> ServiceContext {
         var context = ServiceContext.topLevel
         context.requestID = request.flatMap(RequestID.init)
-        guard let trace else { return context }
-        let fields = try JSONText.decode([String: String].self, trace)
+        // A job is done whatever is said of its trace.
+        guard let trace, let fields = try? JSONText.decode([String: String].self, trace) else { return context }
         InstrumentationSystem.instrument.extract(fields, into: &context, using: Fields())
         return context
     }

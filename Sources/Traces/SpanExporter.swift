@@ -64,12 +64,7 @@ package struct SpanExporter: Service {
                 }
                 pause = await send(&batch, isFailing: &isFailing)
             }
-            // Shielded from the cancellation; a collector that isn't there keeps nobody waiting.
-            let left = batch
-            await Task {
-                var (batch, isFailing) = (left, isFailing)
-                _ = await send(&batch, isFailing: &isFailing)
-            }.value
+            _ = await send(&batch, isFailing: &isFailing)
         }
     }
 
@@ -79,7 +74,9 @@ package struct SpanExporter: Service {
         while true {
             if batch.isEmpty { batch = queue.take() }
             guard !batch.isEmpty else { return nil }
-            switch await post(batch) {
+            // Shielded from the cancellation, or a collector might get a batch twice; it has a deadline.
+            let fate = await Task { [batch] in await post(batch) }.value
+            switch fate {
             case .taken:
                 exported.increment(by: batch.count)
                 isFailing = false
@@ -125,8 +122,6 @@ package struct SpanExporter: Service {
             }
         } catch let error as HTTPTransportError {
             return .later("\(error)", after: nil)
-        } catch is CancellationError {
-            return .later("ended", after: nil)
         } catch {
             return .refused("\(error)")
         }

@@ -236,6 +236,11 @@ def get(url):
     subprocess.run(["curl", "-sSf", "-H", ACCEPT, "-o", "/dev/null", url], check=True)
 
 
+def fetched(url):
+    """What a URL gives."""
+    return subprocess.run(["curl", "-sSf", "-H", ACCEPT, url], check=True, capture_output=True).stdout
+
+
 def crowd(places, path, size, bytes_per_second):
     """One client for each of the addresses, all at once, each taking the body at this rate; for each its seconds from the
     request to the first byte of the answer.

@@ -49,6 +49,13 @@ struct TraceTests {
                         #expect(asked.nanoseconds.end <= job.nanoseconds.end)
                     }
                     try await deployment.fetchers[0].line(containing: "trace.id=\(Self.trace)")
+
+                    #expect(try await deployment.registry.get("/api/v1/discovery", headers()).status == 200)
+                    let call = try await collector.first("the API's") {
+                        $0.attributes["url.path"] == "/api/v1/discovery"
+                    }
+                    #expect(call.name == "GET" && call.trace == Self.trace && call.parent == Self.client)
+                    #expect(call.attributes["http.response.status_code"] == "200")
                 }
             }
             #expect(collector.complaints.isEmpty)

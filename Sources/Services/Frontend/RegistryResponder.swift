@@ -44,10 +44,14 @@ struct RegistryResponder: Sendable {
     ) async throws {
         if let other, isOthers(request.uri.path) {
             let id = RequestID(of: request)
-            let address = proxies.origin(of: request.headers, on: channel).address ?? "unknown"
-            var context = ServiceContext.topLevel
-            context.requestID = id
-            var response = try await ServiceContext.withValue(context) { try await other.respond(request, address) }
+            let origin = proxies.origin(of: request.headers, on: channel)
+            let span = traces.begin(request.head, id, from: origin)
+            var status = 500
+            defer { traces.end(span, request, status: status, from: origin.address) }
+            var response = try await ServiceContext.withValue(span.context) {
+                try await other.respond(request, origin.address ?? "unknown")
+            }
+            status = response.status.code
             response.headers[.requestID] = id.rawValue
             return try await writer.write(response: response.head, body: response.body)
         }
@@ -98,7 +102,14 @@ struct RegistryResponder: Sendable {
         if let kind = exchange.kind {
             metrics.pulled(kind, exchange.outcome ?? .error, bytes: bytes, after: exchange.wait)
         }
-        traces.end(exchange, failure)
+        traces.end(
+            exchange.span,
+            exchange.request,
+            status: exchange.reply.status,
+            from: exchange.address,
+            pull: exchange.kind.map { ($0, exchange.outcome ?? .error) },
+            failure: failure
+        )
         record(exchange, failure)
     }
 

@@ -26,22 +26,32 @@ struct RequestTraces: Sendable {
     }
 
     /// As OpenTelemetry names what HTTP servers do (semantic conventions, "HTTP server span").
-    func end(_ exchange: Exchange, _ failure: (any Error)?) {
-        let span = exchange.span
-        if span.isRecording {
-            if let kind = exchange.kind { span.operationName += " \(kind.rawValue)" }
-            span.attributes["http.request.method"] = exchange.request.method.rawValue
-            span.attributes["url.path"] = exchange.request.uri.path
-            span.attributes["http.response.status_code"] = exchange.reply.status
-            span.attributes["client.address"] = exchange.address
-            span.attributes["entrepot.request.id"] = exchange.id.rawValue
-            span.attributes["entrepot.outcome"] = exchange.outcome?.rawValue
-            if let failure {
-                span.recordError(failure)
-            } else if exchange.reply.status >= 500 {
-                span.setStatus(SpanStatus(code: .error))
-            }
+    /// - Parameters:
+    ///   - address: the client's
+    ///   - failure: why the client didn't get all that there is
+    func end(
+        _ span: any Span,
+        _ request: Request,
+        status: Int,
+        from address: String?,
+        pull: (kind: PullKind, outcome: PullOutcome)? = nil,
+        failure: (any Error)? = nil
+    ) {
+        defer { span.end() }
+        guard span.isRecording else { return }
+        span.attributes["http.request.method"] = request.method.rawValue
+        span.attributes["url.path"] = request.uri.path
+        span.attributes["http.response.status_code"] = status
+        span.attributes["client.address"] = address
+        span.attributes["entrepot.request.id"] = span.context.requestID?.rawValue
+        if let pull {
+            span.operationName += " \(pull.kind.rawValue)"
+            span.attributes["entrepot.outcome"] = pull.outcome.rawValue
         }
-        span.end()
+        if let failure {
+            span.recordError(failure)
+        } else if status >= 500 {
+            span.setStatus(SpanStatus(code: .error))
+        }
     }
 }
