@@ -76,11 +76,12 @@ final class RegistryHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private func answer(_ head: HTTPRequest, _ context: ChannelHandlerContext) {
         let request = Request(head: head, body: RequestBody(buffer: ByteBuffer()))
         let isLast = head.headerFields[.connection]?.lowercased() == "close"
-        let (loop, channel, responder) = (context.eventLoop, context.channel, responder)
+        let (loop, channel) = (context.eventLoop, context.channel)
         let (handler, bound) = (NIOLoopBound(self, eventLoop: loop), NIOLoopBound(context, eventLoop: loop))
         // Nobody's child, as a handler has no task: it ends with its connection.
         task = Task(executorPreference: executor) {
-            var exchange = await responder.answer(request, on: channel)
+            // Reached through the handler: a copy of the responder in each task would cost more than its smaller steps.
+            var exchange = await handler.value.responder.answer(request, on: channel)
             if isLast { exchange.reply.headers[.connection] = "close" }
             var failure: (any Error)?
             do {
@@ -89,7 +90,7 @@ final class RegistryHandler: ChannelDuplexHandler, RemovableChannelHandler {
                 failure = error
             }
             // Before the end of the answer, after which a shutdown doesn't wait for us.
-            responder.end(exchange, failure: failure)
+            handler.value.responder.end(exchange, failure: failure)
             handler.value.end(failure, isLast: isLast, bound.value)
         }
     }
