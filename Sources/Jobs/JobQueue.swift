@@ -145,12 +145,7 @@ package struct JobQueue: Sendable {
     ) async throws -> Bool {
         let ends = try await db.query(
             prepared: """
-                WITH held AS MATERIALIZED (
-                    SELECT id FROM job WHERE id = \(lease.job.rawValue) AND lease_token = \(lease.token) AND state = 'running'
-                    FOR UPDATE
-                ), done AS (
-                    \(work) AND EXISTS (SELECT FROM held) RETURNING 1
-                ), ended AS (
+                WITH \(Self.doing(work, holding: lease)), ended AS (
                     UPDATE job
                     SET state = 'completed', result = \(result)::jsonb, finalized_at = now(), lease_expires_at = NULL
                     FROM held WHERE job.id = held.id AND EXISTS (SELECT FROM done)
@@ -161,6 +156,27 @@ package struct JobQueue: Sendable {
         ).decodeFirst(Bool.self)
         guard let ends else { throw JobQueueError.leaseLost(lease) }
         return ends
+    }
+
+    /// Does work by one statement, and nothing unless the lease is held.
+    /// - Parameter work: an `UPDATE` without `RETURNING`, ended by its condition
+    /// - Throws: ``JobQueueError`` `leaseLost` when the job is somebody else's
+    package func perform(_ work: Query, holding lease: JobLease, on db: some Queryable) async throws {
+        let held = try await db.query(prepared: "WITH \(Self.doing(work, holding: lease)) SELECT 1 FROM held")
+        guard !held.isEmpty else { throw JobQueueError.leaseLost(lease) }
+    }
+
+    /// Tables of a statement: `held` has a row while the lease is held, which doesn't lapse before the statement's end, and
+    /// `done` one for each that the work then changes.
+    private static func doing(_ work: Query, holding lease: JobLease) -> Query {
+        """
+        held AS MATERIALIZED (
+            SELECT id FROM job WHERE id = \(lease.job.rawValue) AND lease_token = \(lease.token) AND state = 'running'
+            FOR UPDATE
+        ), done AS (
+            \(work) AND EXISTS (SELECT FROM held) RETURNING 1
+        )
+        """
     }
 
     /// Fails inside a transaction unless the lease is held, and keeps it from lapsing until the transaction ends.

@@ -81,16 +81,14 @@ package struct BlobStore: Sendable {
         }
     }
 
-    /// Says which partial is being filled, or (nil) that there is none.
-    package func setPartial(_ partial: PartialRecord?, of digest: Digest, on db: some Queryable) async throws {
-        try await db.query(
-            prepared: """
-                UPDATE blob
-                SET partial_generation = \(partial?.generation.rawValue), partial_validator = \(partial?.validator),
-                    partial_bytes = NULL, partial_bytes_per_s = NULL
-                WHERE digest = \(digest.description)
-                """
-        )
+    /// The statement which says what partial is being filled, or (nil) that there is none.
+    package func recording(_ partial: PartialRecord?, of digest: Digest) -> Query {
+        """
+        UPDATE blob
+        SET partial_generation = \(partial?.generation.rawValue), partial_validator = \(partial?.validator),
+            partial_bytes = NULL, partial_bytes_per_s = NULL
+        WHERE digest = \(digest.description)
+        """
     }
 
     /// Says that the bytes are there. The object must be durable before, and the locks of ``UsageStore/lockHolders(of:on:)``

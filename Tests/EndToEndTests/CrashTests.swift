@@ -4,6 +4,7 @@ import Glibc
 import HTTPTransport
 import HTTPTypes
 import OCI
+import Postgres
 import TestSupport
 import Testing
 
@@ -74,6 +75,36 @@ import Testing
                     try deployment.published().count == 1
                 }
                 #expect(try await deployment.registry.digest(path).digest == blob.digest)
+            }
+        }
+    }
+
+    @Test("a fetcher that loses its lease between storing a blob and saying so takes back what it has stored")
+    func robbedLate() async throws {
+        try await ScriptedUpstream.with { upstream in
+            let blob = ImageFixture.Blob.fixture(BlobFixture(seed: 250, size: Self.size))
+            upstream.add(.image(layers: [blob]), to: "a/b", tag: "t")
+            try await Deployment.with(["up=\(upstream.url)"]) { deployment in
+                #expect(try await deployment.registry.get("/v2/up/a/b/manifests/t").status == 200)
+                let path = "/v2/up/a/b/blobs/\(blob.digest)"
+                try await deployment.client.withTransaction { transaction in
+                    // What says so waits for this lock; the bytes don't.
+                    try await transaction.query("SELECT 1 FROM organization_usage FOR UPDATE")
+                    #expect(try await deployment.registry.digest(path).digest == blob.digest)
+                    try await eventually("the bytes are stored") { try deployment.published().count == 1 }
+                    try await deployment.client.query(
+                        """
+                        UPDATE job SET lease_token = nextval('job_lease_token'), lease_expires_at = now() + interval '1 hour'
+                        WHERE kind = 'blob_fetch' AND state = 'running'
+                        """
+                    )
+                    try await deployment.fetchers[0].line(containing: "lease lost")
+                }
+                try await eventually("it has taken them back") { try deployment.published().isEmpty }
+                // The thief is a dead one.
+                try await deployment.client.query("UPDATE job SET lease_expires_at = now() WHERE state = 'running'")
+                #expect(try await deployment.registry.digest(path).digest == blob.digest)
+                try await eventually("they are stored again") { try deployment.published().count == 1 }
             }
         }
     }

@@ -144,12 +144,12 @@ struct BlobStoreTests {
                 PartialRecord(generation: Generation(), validator: "\"v1\""),
             ]
             for partial in partials {
-                try await stores.blobs.setPartial(partial, of: layer.digest, on: stores.client)
+                try await stores.client.query(stores.blobs.recording(partial, of: layer.digest))
                 #expect(try await stores.blobs.state(of: layer.digest, on: stores.client)?.partial == partial)
             }
-            try await stores.blobs.setPartial(nil, of: layer.digest, on: stores.client)
+            try await stores.client.query(stores.blobs.recording(nil, of: layer.digest))
             #expect(try await stores.blobs.state(of: layer.digest, on: stores.client)?.partial == nil)
-            try await stores.blobs.setPartial(partials[1], of: layer.digest, on: stores.client)
+            try await stores.client.query(stores.blobs.recording(partials[1], of: layer.digest))
             let placement = placement(layer)
             _ = try await stores.blobs.place(placement, on: stores.client)
             #expect(
@@ -166,7 +166,7 @@ struct BlobStoreTests {
             let placement = placement(layer)
             let partial = PartialRecord(generation: Generation(), validator: nil)
             _ = try await stores.blobs.place(placement, on: stores.client)
-            try await stores.blobs.setPartial(partial, of: layer.digest, on: stores.client)
+            try await stores.client.query(stores.blobs.recording(partial, of: layer.digest))
             #expect(
                 try await stores.blobs.state(of: layer.digest, on: stores.client)
                     == BlobState(placement: placement, partial: partial)
@@ -181,7 +181,7 @@ struct BlobStoreTests {
             let generations = layers.map { _ in Generation() }
             for (layer, generation) in zip(layers, generations) {
                 let partial = PartialRecord(generation: generation, validator: nil)
-                try await stores.blobs.setPartial(partial, of: layer.digest, on: stores.client)
+                try await stores.client.query(stores.blobs.recording(partial, of: layer.digest))
             }
             let stray = Generation()
             let known = try await stores.blobs.known(partials: [stray, generations[0]], on: stores.client)

@@ -107,7 +107,7 @@ struct ScanStoreTests {
             let blob = image.blobs[0].digest
             let generation = Generation()
             let partial = PartialRecord(generation: generation, validator: nil)
-            try await scene.stores.blobs.setPartial(partial, of: blob, on: scene.client)
+            try await scene.client.query(scene.stores.blobs.recording(partial, of: blob))
             let note = PartialNote(digest: blob, generation: generation, storedBytes: 7, bytesPerSecond: 1)
             func stored() async throws -> Int64? {
                 try await scene.stores.blobs.arrivals(of: [blob], on: scene.client)[blob]?.storedBytes

@@ -137,7 +137,7 @@ struct PullBench: Sendable {
         let writer = try storage.createPartial(fetch.digest, generation, expectedBytes: fetch.sizeBytes)
         try writer.append(bytes)
         let record = PartialRecord(generation: generation, validator: nil)
-        try await BlobStore().setPartial(record, of: fetch.digest, on: client)
+        try await client.query(BlobStore().recording(record, of: fetch.digest))
         return writer
     }
 

@@ -68,6 +68,13 @@ struct BlobFetchHandler: JobHandler {
     }
 
     private func bring(_ fetch: BlobFetch, _ job: ClaimedJob, _ logger: Logger) async throws {
+        // A client waits: both are looked up at once.
+        async let place = UpstreamRepository.find(
+            organization: fetch.organization,
+            repository: fetch.repository,
+            organizations,
+            on: client
+        )
         guard let state = try await blobs.state(of: fetch.digest, on: client) else {
             throw FetchFailure(.notFound, "no manifest names \(fetch.digest)")
         }
@@ -77,12 +84,7 @@ struct BlobFetchHandler: JobHandler {
         if job.isFill, try await !blobs.isAlive(fetch.digest, on: client) {
             throw FetchFailure(.notFound, "nothing keeps \(fetch.digest) any more")
         }
-        let (repository, config) = try await UpstreamRepository.find(
-            organization: fetch.organization,
-            repository: fetch.repository,
-            organizations,
-            on: client
-        )
+        let (repository, config) = try await place
         var leftover = state.partial
         // A partial whose bytes turned out wrong is worth one fresh start: the fault may have been on the way.
         for isLastChance in [false, true] {
@@ -172,10 +174,7 @@ struct BlobFetchHandler: JobHandler {
     }
 
     private func record(_ partial: PartialRecord?, of fetch: BlobFetch, _ job: ClaimedJob) async throws {
-        try await client.withTransaction { transaction in
-            try await queue.fence(job.lease, on: transaction)
-            try await blobs.setPartial(partial, of: fetch.digest, on: transaction)
-        }
+        try await queue.perform(blobs.recording(partial, of: fetch.digest), holding: job.lease, on: client)
     }
 
     /// Clients get the last bytes as soon as the digest is known to be right; then the file becomes durable, then the
@@ -206,8 +205,9 @@ struct BlobFetchHandler: JobHandler {
                 try await queue.complete(job.lease, result: Self.success(fetch), on: transaction)
                 return (replaced, completed, scanned)
             }
-        } catch let error as JobQueueError where error.code == .leaseLost {
-            try storage.remove(placement)
+        } catch {
+            // Shielded from what has interrupted it: the loss of the lease itself cancels this task.
+            await Task { await takeBack(placement, job, logger) }.value
             throw error
         }
         if let replaced { try storage.remove(replaced) }
@@ -216,6 +216,21 @@ struct BlobFetchHandler: JobHandler {
             "blob fetched",
             metadata: ["bytes": "\(placement.sizeBytes)", "completed": "\(completed.count)"]
         )
+    }
+
+    /// Removes what was stored and can't be recorded any more. While the lease is held, it can, by the next worker if not by
+    /// us; once it is lost, what hasn't been recorded by then never is.
+    private func takeBack(_ placement: BlobPlacement, _ job: ClaimedJob, _ logger: Logger) async {
+        do {
+            do { return try await queue.fence(job.lease, on: client) } catch let error as JobQueueError {
+                guard error.code == .leaseLost else { throw error }
+            }
+            let recorded = try await blobs.state(of: placement.digest, on: client)?.placement
+            if recorded?.generation != placement.generation { try storage.remove(placement) }
+        } catch {
+            // Nobody knows the object, so no reader is harmed; the sweep for what no row knows takes it.
+            logger.warning("stored blob not taken back", metadata: ["error": "\(error)"])
+        }
     }
 
     private static func success(_ fetch: BlobFetch) -> String {

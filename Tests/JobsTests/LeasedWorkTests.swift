@@ -6,8 +6,8 @@ import Postgres
 import TestSupport
 import Testing
 
-@Suite("One statement for a job's work and its end", .timeLimit(.minutes(2)))
-struct WorkCompletionTests {
+@Suite("One statement for a job's lease and its work", .timeLimit(.minutes(2)))
+struct LeasedWorkTests {
     private static let work: Query = "UPDATE work SET done = done + 1 WHERE id = 1"
 
     private func withWork(_ body: (TestQueue, ClaimedJob) async throws -> Void) async throws {
@@ -57,6 +57,25 @@ struct WorkCompletionTests {
             #expect(code == .leaseLost)
             #expect(try await done(test) == 0)
             #expect(try await test.row(new.lease.job).state == .running)
+        }
+    }
+
+    @Test("work on the way leaves the job as it is, and isn't done by who has lost it")
+    func onTheWay() async throws {
+        try await withWork { test, old in
+            try await test.queue.perform(Self.work, holding: old.lease, on: test.client)
+            #expect(try await done(test) == 1)
+            #expect(try await test.row(old.lease.job).state == .running)
+            try await test.lapse(old.lease.job)
+            try await test.rescue()
+            let new = try await test.claimOne()
+            let code = try await queueError {
+                try await test.queue.perform(Self.work, holding: old.lease, on: test.client)
+            }
+            #expect(code == .leaseLost)
+            #expect(try await done(test) == 1)
+            try await test.queue.perform(Self.work, holding: new.lease, on: test.client)
+            #expect(try await done(test) == 2)
         }
     }
 
