@@ -13,16 +13,13 @@ struct TraceExport: Sendable {
 
     /// Nil when nothing is traced. Throws ``SettingsError``.
     init?(_ settings: SettingsReader) throws {
-        endpoint = try settings.string(SharedSettings.tracesEndpoint)
         let text = try settings.string(SharedSettings.tracesShare)
         guard let share = Double(text), (0...1).contains(share) else {
             throw settings.invalid(SharedSettings.tracesShare, text, "expected a number from 0 to 1")
         }
+        if try settings.string(SharedSettings.tracesEndpoint).isEmpty { return nil }
+        endpoint = try settings.baseURL(SharedSettings.tracesEndpoint)
         self.share = share
-        if endpoint.isEmpty { return nil }
-        guard endpoint.hasPrefix("http://") || endpoint.hasPrefix("https://") else {
-            throw settings.invalid(SharedSettings.tracesEndpoint, endpoint, "expected an http or https URL")
-        }
     }
 
     /// What a program bootstraps the instrumentation system with.

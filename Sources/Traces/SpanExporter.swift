@@ -31,7 +31,7 @@ package struct SpanExporter: Service {
     private let dropped = Counter(label: "entrepot_spans_dropped_total", dimensions: [("reason", "refused")])
 
     /// - Parameters:
-    ///   - endpoint: the collector's base URL, such as `http://127.0.0.1:4318`
+    ///   - endpoint: the collector's base URL without a slash at its end, such as `http://127.0.0.1:4318`
     ///   - service: name of the program
     ///   - instance: name of this process of it
     package init(
@@ -43,7 +43,7 @@ package struct SpanExporter: Service {
         logger: Logger
     ) {
         self.queue = queue
-        url = endpoint.hasSuffix("/") ? endpoint + "v1/traces" : endpoint + "/v1/traces"
+        url = endpoint + "/v1/traces"
         self.service = service
         self.instance = instance
         self.transport = transport

@@ -3,7 +3,7 @@
 package import Tracing
 
 /// A span's place in its trace, as it travels between processes (W3C Trace Context, section 3.2).
-package struct TraceContext: Hashable, Sendable {
+struct TraceContext: Hashable, Sendable {
     /// 16 bytes, not all zero.
     let traceID: TraceID
     /// 8 bytes, not all zero.
@@ -25,7 +25,7 @@ package struct TraceContext: Hashable, Sendable {
     }
 
     /// Nil for what isn't a `traceparent` of version 00, or of a later one that begins like it.
-    package init?(traceparent text: String) {
+    init?(traceparent text: String) {
         let parts = text.split(separator: "-", omittingEmptySubsequences: false)
         guard parts.count >= 4, let version = UInt64(hexDigits: parts[0], count: 2), version != 0xFF,
             version > 0 || parts.count == 4, parts[1].utf8.count == 32,
@@ -37,7 +37,7 @@ package struct TraceContext: Hashable, Sendable {
         self.init(traceID: TraceID(high: high, low: low), spanID: spanID, isSampled: flags & 1 == 1)
     }
 
-    package var traceparent: String { "00-\(traceID)-\(spanID.hexDigits)-\(isSampled ? "01" : "00")" }
+    var traceparent: String { "00-\(traceID)-\(spanID.hexDigits)-\(isSampled ? "01" : "00")" }
 }
 
 extension ServiceContext {
@@ -47,7 +47,7 @@ extension ServiceContext {
     }
 
     /// The span that encloses what is being done; nil outside of any trace.
-    package internal(set) var trace: TraceContext? {
+    var trace: TraceContext? {
         get { self[Key.self] }
         set { self[Key.self] = newValue }
     }

@@ -369,22 +369,6 @@ package struct UpstreamClient: Sendable {
     }
 }
 
-extension Span {
-    /// As OpenTelemetry names what HTTP clients do (semantic conventions, "HTTP client span").
-    fileprivate func tell(_ request: HTTPTransportRequest, for what: String) {
-        guard isRecording else { return }
-        attributes["http.request.method"] = request.method.rawValue
-        attributes["server.address"] = Origin(request.url)?.host
-        attributes["entrepot.asked"] = what
-    }
-
-    fileprivate func tell(_ head: HTTPTransportHead) {
-        guard isRecording else { return }
-        attributes["http.response.status_code"] = head.status
-        if head.status >= 400 { setStatus(SpanStatus(code: .error)) }
-    }
-}
-
 /// A manifest as upstream sent it, unverified.
 package struct UpstreamManifest: Sendable {
     package let bytes: [UInt8]

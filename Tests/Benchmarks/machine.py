@@ -231,14 +231,9 @@ def skopeo(image, folder):
 ACCEPT = f"Accept: {OCI_MANIFEST}, */*"
 
 
-def get(url):
+def get(url, into="/dev/null"):
     """Reads it all; fails for anything but 200."""
-    subprocess.run(["curl", "-sSf", "-H", ACCEPT, "-o", "/dev/null", url], check=True)
-
-
-def fetched(url):
-    """What a URL gives."""
-    return subprocess.run(["curl", "-sSf", "-H", ACCEPT, url], check=True, capture_output=True).stdout
+    subprocess.run(["curl", "-sSf", "-H", ACCEPT, "-o", into, url], check=True)
 
 
 def crowd(places, path, size, bytes_per_second):

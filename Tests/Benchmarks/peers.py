@@ -14,8 +14,7 @@ import statistics
 import tempfile
 import time
 
-from machine import (
-    ACCEPT, Distance, Entrepot, Nginx, Registry, crowd, download, fetched, get, load, run, skopeo, wait_for)
+from machine import ACCEPT, Distance, Entrepot, Nginx, Registry, crowd, download, get, load, run, skopeo, wait_for
 
 BLOB = 512 * 2**20
 STREAMS = 8
@@ -108,7 +107,7 @@ class Bench:
         """Requests per second for one manifest, 64 connections, and what each costs all processes of the server."""
         folder = self.folder("static")
         folder.mkdir(mode=0o755)
-        (folder / "manifest").write_bytes(fetched(f"http://{self.upstream.address}/v2/app/manifests/{self.small}"))
+        get(f"http://{self.upstream.address}/v2/app/manifests/{self.small}", folder / "manifest")
         static = self.start(Nginx, self.folder("nginx"), f"location / {{ root {folder}; }}")
         cache = self.cache()
         get(f"http://{cache.address}/v2/app/manifests/1")

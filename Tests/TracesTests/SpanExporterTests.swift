@@ -41,7 +41,7 @@ struct SpanExporterTests {
     @Test("a collector gets what was traced, whole")
     func whole() async throws {
         try await SpanCollector.with { collector, url in
-            try await exporting(to: url + "/") { tracer in
+            try await exporting(to: url) { tracer in
                 let outer = tracer.startSpan("outer", context: .topLevel, ofKind: .server)
                 let inner = tracer.startSpan("inner", context: outer.context, ofKind: .client)
                 inner.attributes["text"] = "täxt \"quoted\""

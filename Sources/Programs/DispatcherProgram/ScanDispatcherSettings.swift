@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Clair
-import Foundation
 import Models
 import Notices
 import Scanning
@@ -74,7 +73,7 @@ struct ScanDispatcherSettings {
         guard try settings.bool(ScannerSettings.feature) else {
             throw settings.invalid(ScannerSettings.feature, "false", "there is nothing to do for a dispatcher")
         }
-        clair = ClairClient.Configuration(endpoint: try Self.url(ScannerSettings.endpoint, settings))
+        clair = ClairClient.Configuration(endpoint: try settings.baseURL(ScannerSettings.endpoint))
         let secret = try settings.secret(ScannerSettings.key)
         let issuer = try settings.string(ScannerSettings.issuer)
         do { key = secret.isEmpty ? nil : try SharedKey(base64: secret, issuer: issuer) } catch {
@@ -87,7 +86,7 @@ struct ScanDispatcherSettings {
         }
         scanning = ScanningService.Configuration(
             layersURL: isOwn
-                ? try Self.url(ScannerSettings.layersURL, settings)
+                ? try settings.baseURL(ScannerSettings.layersURL)
                 : "\(try settings.string(ServerSettings.scheme))://\(hostname)"
         )
         scanning.slots = try settings.int(Self.slots, in: 1...1_000)
@@ -104,7 +103,7 @@ struct ScanDispatcherSettings {
         if try !settings.string(Self.webhookURL).isEmpty {
             let secret = try settings.secret(Self.webhookSecret)
             scanning.webhook = Webhook(
-                url: try Self.url(Self.webhookURL, settings),
+                url: try settings.baseURL(Self.webhookURL),
                 secret: secret.isEmpty ? nil : secret
             )
         }
@@ -117,17 +116,6 @@ struct ScanDispatcherSettings {
             scanning.shutdownGrace,
             try settings.duration(SharedSettings.shutdownGrace) / 2
         )
-    }
-
-    /// Without a slash at its end.
-    private static func url(_ key: SettingKey, _ settings: SettingsReader) throws -> String {
-        var text = try settings.string(key)
-        while text.hasSuffix("/") { text.removeLast() }
-        let parts = URLComponents(string: text)
-        guard let parts, let scheme = parts.scheme, ["http", "https"].contains(scheme), parts.host?.isEmpty == false,
-            parts.user == nil, parts.fragment == nil
-        else { throw settings.invalid(key, text, "expected http://HOST or https://HOST, with a port if need be") }
-        return text
     }
 
     private static func bytes(_ text: String) -> Int64? {

@@ -85,6 +85,17 @@ package struct SettingsReader: Sendable {
         return value
     }
 
+    /// Of a service: `http` or `https`, a host, a port and a path if need be. Without a slash at its end.
+    package func baseURL(_ key: SettingKey) throws -> String {
+        var text = try string(key)
+        while text.hasSuffix("/") { text.removeLast() }
+        let parts = URLComponents(string: text)
+        guard let parts, let scheme = parts.scheme, ["http", "https"].contains(scheme), parts.host?.isEmpty == false,
+            parts.user == nil, parts.fragment == nil
+        else { throw invalid(key, text, "expected http://HOST or https://HOST, with a port if need be") }
+        return text
+    }
+
     /// The error of a value that only its user can judge.
     package func invalid(_ key: SettingKey, _ value: String, _ reason: String) -> SettingsError {
         let source = (try? find(key).source) ?? "default"  // it was found a moment ago

@@ -207,7 +207,12 @@ struct BlobFetchHandler: JobHandler {
             }
         } catch {
             // Shielded from what has interrupted it: the loss of the lease itself cancels this task.
-            await Task { await takeBack(placement, job, logger) }.value
+            await Task {
+                do { try await takeBack(placement, job) } catch {
+                    // Nobody knows the object, so no reader is harmed; the sweep for what no row knows takes it.
+                    logger.warning("stored blob not taken back", metadata: ["error": "\(error)"])
+                }
+            }.value
             throw error
         }
         if let replaced { try storage.remove(replaced) }
@@ -220,16 +225,12 @@ struct BlobFetchHandler: JobHandler {
 
     /// Removes what was stored and can't be recorded any more. While the lease is held, it can, by the next worker if not by
     /// us; once it is lost, what hasn't been recorded by then never is.
-    private func takeBack(_ placement: BlobPlacement, _ job: ClaimedJob, _ logger: Logger) async {
+    private func takeBack(_ placement: BlobPlacement, _ job: ClaimedJob) async throws {
         do {
-            do { return try await queue.fence(job.lease, on: client) } catch let error as JobQueueError {
-                guard error.code == .leaseLost else { throw error }
-            }
+            try await queue.fence(job.lease, on: client)
+        } catch let error as JobQueueError where error.code == .leaseLost {
             let recorded = try await blobs.state(of: placement.digest, on: client)?.placement
             if recorded?.generation != placement.generation { try storage.remove(placement) }
-        } catch {
-            // Nobody knows the object, so no reader is harmed; the sweep for what no row knows takes it.
-            logger.warning("stored blob not taken back", metadata: ["error": "\(error)"])
         }
     }
 
