@@ -19,14 +19,18 @@ package struct PullStore: Sendable {
     /// Marks manifests as used: themselves, the indexes that list them, and the children that they list, as far as the
     /// same repository has them. A pull by tag renews that tag; one by digest the tags of the manifest and of the indexes
     /// that list it. What nothing else keeps alive is held by its pulls by digest.
-    /// - Parameter touches: with how long ago each was. What is written down together wasn't pulled at one time, and what
-    ///   was pulled least recently is pruned first.
-    package func touch(_ touches: [PullTouch: Duration], on client: PostgresClient) async throws {
+    /// - Parameter touches: with when each was. What is written down together wasn't pulled at one time, and what was pulled
+    ///   least recently is pruned first.
+    package func touch(_ touches: [PullTouch: ContinuousClock.Instant], on client: PostgresClient) async throws {
         guard !touches.isEmpty else { return }
         try await client.withTransaction { transaction in
+            // The server's clock reads the transaction's begin. Ages of before that would make pulls later than they were,
+            // by as long as a connection was waited for.
+            let now = ContinuousClock.now
+            let ages = touches.mapValues { now - $0 }
             try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.advisoryLock))")
             try await hold(touches.keys.filter { $0.tag == nil && $0.isRenewing }, on: transaction)
-            try await touch(touches, on: transaction)
+            try await touch(ages, on: transaction)
         }
     }
 

@@ -56,8 +56,7 @@ package final class PullRecorder: Service {
             }
             guard !batch.isEmpty else { return }
             do {
-                let now = clock.now
-                try await store.touch(batch.mapValues { now - $0 }, on: client)
+                try await store.touch(batch, on: client)
             } catch {
                 if !(error is CancellationError) {
                     logger.warning(

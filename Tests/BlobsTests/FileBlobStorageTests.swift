@@ -16,7 +16,7 @@ struct FileBlobStorageTests {
     private let storage: FileBlobStorage
 
     init() throws {
-        folder = try TemporaryDirectory()
+        folder = try TemporaryDirectory(isInMemory: true)
         root = folder.path + "/storage"
         storage = try FileBlobStorage(root: root)
     }

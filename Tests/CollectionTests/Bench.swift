@@ -17,18 +17,14 @@ struct Bench {
     let folder: TemporaryDirectory
     let organizations: [OrganizationID]
 
-    /// - Parameter inMemory: whether what is stored need not be on a disk, where each object takes its time to be durable
-    static func with<Result>(
-        inMemory: Bool = false,
-        _ body: (Bench) async throws -> Result
-    ) async throws -> Result {
+    static func with<Result>(_ body: (Bench) async throws -> Result) async throws -> Result {
         let database = try await PostgresCluster.shared().makeMigratedDatabase()
         let client = PostgresClient(
             PostgresConfiguration(connectionString: database, maximumConnections: 8),
             logger: quiet
         )
         do {
-            let folder = try TemporaryDirectory(in: inMemory ? "/dev/shm" : "/tmp")
+            let folder = try TemporaryDirectory(isInMemory: true)
             let bench = Bench(
                 client: client,
                 storage: try FileBlobStorage(root: folder.path + "/storage"),

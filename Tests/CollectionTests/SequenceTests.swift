@@ -55,7 +55,7 @@ struct SequenceTests {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for lane in 0..<Self.lanes {
                 group.addTask {
-                    try await Bench.with(inMemory: true) { bench in
+                    try await Bench.with { bench in
                         for number in stride(from: lane, to: Self.count, by: Self.lanes) {
                             try await sequence(Self.first + number, bench)
                         }
@@ -148,7 +148,7 @@ struct SequenceTests {
                 tag: nil,
                 isRenewing: true
             )
-            try await PullStore().touch([touch: .zero], on: bench.client)
+            try await PullStore().touch([touch: .now], on: bench.client)
             // Grace is zero here: what was just pulled may be taken all the same.
             try await bench.client.query("UPDATE repository_manifest SET last_pulled_at = NULL")
         case 10:

@@ -24,7 +24,7 @@ struct FetchBench {
     private let folder: TemporaryDirectory
 
     init(seed: UInt64 = 1, size: Int64, algorithm: Digest.Algorithm = .sha256) throws {
-        folder = try TemporaryDirectory()
+        folder = try TemporaryDirectory(isInMemory: true)
         storage = try FileBlobStorage(root: folder.path)
         blob = BlobFixture(seed: seed, size: size)
         digest = blob.digest(algorithm)

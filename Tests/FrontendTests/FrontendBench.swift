@@ -75,7 +75,7 @@ struct FrontendBench {
     private let folder: TemporaryDirectory
 
     init(size: Int64) throws {
-        folder = try TemporaryDirectory()
+        folder = try TemporaryDirectory(isInMemory: true)
         storage = try FileBlobStorage(root: folder.path + "/storage")
         blob = BlobFixture(seed: 1, size: size)
         digest = blob.digest()

@@ -31,12 +31,43 @@ struct PullStoreTests {
                 ).decodeFirst(String.self)
             }
             let (first, second) = (touches[0], touches[1])
-            try await PullStore().touch([first: .milliseconds(100), second: .milliseconds(900)], on: stores.client)
+            let now = ContinuousClock.now
+            try await PullStore().touch(
+                [first: now - .milliseconds(100), second: now - .milliseconds(900)],
+                on: stores.client
+            )
             #expect(try await latest() == "t0")
-            try await PullStore().touch([second: .seconds(60), first: .seconds(90)], on: stores.client)
+            try await PullStore().touch([second: now - .seconds(60), first: now - .seconds(90)], on: stores.client)
             #expect(try await latest() == "t0", "these came first")
-            try await PullStore().touch([second: .zero], on: stores.client)
+            try await PullStore().touch([second: .now], on: stores.client)
             #expect(try await latest() == "t1")
+        }
+    }
+
+    @Test("a pull that waits for a connection to be written down isn't later for that")
+    func waiting() async throws {
+        try await TestDatabase.withStores { stores in
+            let (repository, manifest) = try await stores.store(.unique())
+            let busy = stores.client.separate(connections: 1)
+            let touch = PullTouch(repository: repository, manifest: manifest, tag: nil, isRenewing: true)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                let after = try await busy.withConnection { connection in
+                    let pulled = ContinuousClock.now
+                    group.addTask { try await PullStore().touch([touch: pulled], on: busy) }
+                    let after = try await connection.query("SELECT clock_timestamp()::text").decodeFirst(String.self)
+                    try await connection.query("SELECT pg_sleep(0.3)")
+                    return after
+                }
+                try await group.waitForAll()
+                let isLater = try await busy.query(
+                    """
+                    SELECT last_pulled_at > \(after)::timestamptz FROM repository_manifest
+                    WHERE repository_id = \(repository.rawValue) AND manifest_id = \(manifest.rawValue)
+                    """
+                ).decodeFirst(Bool.self)
+                #expect(isLater == false)
+            }
+            await busy.close()
         }
     }
 }

@@ -188,7 +188,7 @@ struct UsageStoreTests {
             #expect(try await endHolds() >= 1)
             #expect(try await stores.usage().liveBytes == 0)
             let touch = PullTouch(repository: repository, manifest: manifest, tag: nil, isRenewing: true)
-            try await PullStore().touch([touch: .zero], on: stores.client)
+            try await PullStore().touch([touch: .now], on: stores.client)
             #expect(try await stores.usage().liveBytes == image.wholeBytes)
             try await stores.expectProof()
         }

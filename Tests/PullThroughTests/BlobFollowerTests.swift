@@ -18,7 +18,7 @@ struct BlobFollowerTests {
     private let follower: BlobFollower
 
     init() throws {
-        folder = try TemporaryDirectory()
+        folder = try TemporaryDirectory(isInMemory: true)
         let logger = Logger(label: "follower") { _ in SwiftLogNoOpLogHandler() }
         let database = PostgresConfiguration(connectionString: "host='\(folder.path)'")
         let client = PostgresClient(database, logger: logger)

@@ -36,7 +36,7 @@ struct PullBench: Sendable {
         patience: Duration = .seconds(60),
         _ body: @Sendable (PullBench) async throws -> Void
     ) async throws {
-        let folder = try TemporaryDirectory()
+        let folder = try TemporaryDirectory(isInMemory: true)
         let bench = try await PullBench(folder.path, size, manifestDeadline, patience)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await bench.follower.run() }
