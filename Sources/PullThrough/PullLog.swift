@@ -101,14 +101,17 @@ package final class PullLog: Service {
         }
     }
 
+    /// Writes what is pending. What comes meanwhile is left for the next time: it has woken the writer.
     private func flush() async {
-        while true {
+        var isMore = true
+        while isMore {
             let batch = pending.withLock { pending in
                 let batch = Array(pending.prefix(Self.maximumBatch))
                 pending.removeFirst(batch.count)
                 return batch
             }
             guard !batch.isEmpty else { return }
+            isMore = batch.count == Self.maximumBatch
             do {
                 try await store.append(batch.map(\.entry), on: client)
                 for one in batch { one.waiter?.resume() }

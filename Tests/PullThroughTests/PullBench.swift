@@ -16,6 +16,7 @@ import Testing
 ///
 /// Nothing is notified, so whatever is found out is found out by looking.
 struct PullBench: Sendable {
+    let logger = Logger(label: "pull-tests") { _ in SwiftLogNoOpLogHandler() }
     let client: PostgresClient
     let storage: FileBlobStorage
     let follower: BlobFollower
@@ -54,7 +55,6 @@ struct PullBench: Sendable {
         _ manifestDeadline: Duration,
         _ patience: Duration
     ) async throws {
-        let logger = Logger(label: "pull-tests") { _ in SwiftLogNoOpLogHandler() }
         // The first who asks waits until a server has started: not on a thread that other tests need.
         let connectionString = try await PostgresCluster.shared().makeMigratedDatabase()
         let database = PostgresConfiguration(connectionString: connectionString)
