@@ -46,15 +46,17 @@ package final class PullRecorder: Service {
         await Task { await flush() }.value
     }
 
-    /// Writes what is pending, batch by batch.
+    /// Writes what is pending, batch by batch. What comes meanwhile is left for the next time.
     package func flush() async {
-        while true {
+        var isMore = true
+        while isMore {
             let batch = pending.withLock { pending in
                 let batch = pending.prefix(Self.maximumBatch).reduce(into: [:]) { $0[$1.key] = $1.value }
                 for touch in batch.keys { pending[touch] = nil }
                 return batch
             }
             guard !batch.isEmpty else { return }
+            isMore = batch.count == Self.maximumBatch
             do {
                 try await store.touch(batch, on: client)
             } catch {
