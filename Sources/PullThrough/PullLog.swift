@@ -101,7 +101,7 @@ package final class PullLog: Service {
         }
     }
 
-    /// Writes what is pending. What comes meanwhile is left for the next time: it has woken the writer.
+    /// Writes what is pending. Of what comes meanwhile, strict, the next batch is made at once; relaxed, it is left to gather.
     private func flush() async {
         var isMore = true
         while isMore {
@@ -111,7 +111,7 @@ package final class PullLog: Service {
                 return batch
             }
             guard !batch.isEmpty else { return }
-            isMore = batch.count == Self.maximumBatch
+            isMore = configuration.isStrict || batch.count == Self.maximumBatch
             do {
                 try await store.append(batch.map(\.entry), on: client)
                 for one in batch { one.waiter?.resume() }
