@@ -24,13 +24,11 @@ package struct PullStore: Sendable {
     package func touch(_ touches: [PullTouch: ContinuousClock.Instant], on client: PostgresClient) async throws {
         guard !touches.isEmpty else { return }
         try await client.withTransaction { transaction in
-            // The server's clock reads the transaction's begin. Ages of before that would make pulls later than they were,
-            // by as long as a connection was waited for.
-            let now = ContinuousClock.now
-            let ages = touches.mapValues { now - $0 }
             try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.advisoryLock))")
             try await hold(touches.keys.filter { $0.tag == nil && $0.isRenewing }, on: transaction)
-            try await touch(ages, on: transaction)
+            // Ages of now: what was waited for until here would make pulls later than they were.
+            let now = ContinuousClock.now
+            try await touch(touches.mapValues { now - $0 }, on: transaction)
         }
     }
 
@@ -69,7 +67,7 @@ package struct PullStore: Sendable {
             prepared: """
                 WITH pulled AS (
                     SELECT repository_id, manifest_id, nullif(tag, '') AS tag, is_renewing,
-                        now() - age_ms * interval '1 millisecond' AS at
+                        clock_timestamp() - age_ms * interval '1 millisecond' AS at
                     FROM unnest(
                         \(touches.map(\.repository.rawValue))::bigint[], \(touches.map(\.manifest.rawValue))::bigint[],
                         \(touches.map { $0.tag?.rawValue ?? "" })::text[], \(touches.map(\.isRenewing))::boolean[],

@@ -55,13 +55,13 @@ struct PullStoreTests {
                     let pulled = ContinuousClock.now
                     group.addTask { try await PullStore().touch([touch: pulled], on: busy) }
                     let after = try await connection.query("SELECT clock_timestamp()::text").decodeFirst(String.self)
-                    try await connection.query("SELECT pg_sleep(0.3)")
+                    try await connection.query("SELECT pg_sleep(2)")
                     return after
                 }
                 try await group.waitForAll()
                 let isLater = try await busy.query(
                     """
-                    SELECT last_pulled_at > \(after)::timestamptz FROM repository_manifest
+                    SELECT last_pulled_at > \(after)::timestamptz + interval '1 second' FROM repository_manifest
                     WHERE repository_id = \(repository.rawValue) AND manifest_id = \(manifest.rawValue)
                     """
                 ).decodeFirst(Bool.self)
