@@ -10,7 +10,8 @@ import TestSupport
 import Testing
 
 /// Frontends and database that are restarted while clients pull.
-// Deployments wait for each other: most of the time may be that of other tests.
+///
+/// Their time includes what they wait for other tests' deployments.
 @Suite("Restarts under load", .timeLimit(.minutes(15)))
 struct RestartTests {
     private static let image = ImageFixture.single(seed: 75, size: 500_000)
