@@ -33,28 +33,19 @@ package final class BlobFollow: Sendable {
         case failed(any Error)
     }
 
-    private struct Waiter {
-        let question: Question
-        let continuation: CheckedContinuation<Window, any Error>
-    }
-
-    private struct State {
-        var phase = Phase.asking
-        var readers = 0
-        var nextWaiter: UInt64 = 0
-        var waiters: [UInt64: Waiter] = [:]
-    }
-
     package let fetch: BlobFetch
     /// Of the request that began it.
     let context = ServiceContext.current
     private let stallDeadline: Duration
-    private let state = Mutex(State())
+    private let readers = Atomic(0)
+    private let room: WaitingRoom<Phase, Question, Window>
 
     /// - Parameter stallDeadline: how long a reader waits for one more byte
     init(fetch: BlobFetch, stallDeadline: Duration) {
         self.fetch = fetch
         self.stallDeadline = stallDeadline
+        let sizeBytes = fetch.sizeBytes
+        self.room = WaitingRoom(.asking) { Self.answer($0, $1, sizeBytes: sizeBytes) }
     }
 
     /// Size that the manifest declares.
@@ -86,7 +77,7 @@ package final class BlobFollow: Sendable {
         while true {
             let before = progress
             do {
-                return try await withDeadline(stallDeadline) { [self] in try await wait(for: question) }
+                return try await withDeadline(stallDeadline) { [room] in try await room.answer(to: question) }
             } catch let error as DeadlineExceeded {
                 guard progress != before else { throw error }
             }
@@ -94,34 +85,15 @@ package final class BlobFollow: Sendable {
     }
 
     private var progress: PartialProgress? {
-        state.withLock { state in
-            if case .arriving(_, let progress) = state.phase { progress } else { nil }
-        }
-    }
-
-    private func wait(for question: Question) async throws -> Window {
-        let id = state.withLock { state in
-            state.nextWaiter += 1
-            return state.nextWaiter
-        }
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                let result = state.withLock { state -> Result<Window, any Error>? in
-                    if Task.isCancelled { return .failure(CancellationError()) }
-                    if let result = answer(question, state.phase) { return result }
-                    state.waiters[id] = Waiter(question: question, continuation: continuation)
-                    return nil
-                }
-                if let result { continuation.resume(with: result) }
-            }
-        } onCancel: {
-            let waiter = state.withLock { $0.waiters.removeValue(forKey: id) }
-            waiter?.continuation.resume(throwing: CancellationError())
-        }
+        if case .arriving(_, let progress) = room.state { progress } else { nil }
     }
 
     /// What a reader is told; nil when it has to wait.
-    private func answer(_ question: Question, _ phase: Phase) -> Result<Window, any Error>? {
+    private static func answer(
+        _ question: Question,
+        _ phase: Phase,
+        sizeBytes: Int64
+    ) -> Result<Window, any Error>? {
         switch phase {
         case .asking:
             return nil
@@ -146,17 +118,12 @@ package final class BlobFollow: Sendable {
 
     // MARK: - Readers
 
-    func addReader() { state.withLock { $0.readers += 1 } }
+    func addReader() { readers.add(1, ordering: .relaxed) }
 
     /// Returns whether that was the last one.
-    func removeReader() -> Bool {
-        state.withLock { state in
-            state.readers -= 1
-            return state.readers == 0
-        }
-    }
+    func removeReader() -> Bool { readers.subtract(1, ordering: .relaxed).newValue == 0 }
 
-    var hasReaders: Bool { state.withLock { $0.readers > 0 } }
+    var hasReaders: Bool { readers.load(ordering: .relaxed) > 0 }
 
     // MARK: - News from the driver
 
@@ -166,17 +133,5 @@ package final class BlobFollow: Sendable {
 
     func failed(_ error: any Error) { enter(.failed(error)) }
 
-    private func enter(_ phase: Phase) {
-        let answered = state.withLock { state in
-            state.phase = phase
-            var answered: [(Waiter, Result<Window, any Error>)] = []
-            for (id, waiter) in state.waiters {
-                guard let result = answer(waiter.question, phase) else { continue }
-                answered.append((waiter, result))
-                state.waiters[id] = nil
-            }
-            return answered
-        }
-        for (waiter, result) in answered { waiter.continuation.resume(with: result) }
-    }
+    private func enter(_ phase: Phase) { room.update { $0 = phase } }
 }
