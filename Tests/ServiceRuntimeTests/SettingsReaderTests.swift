@@ -96,6 +96,19 @@ struct SettingsReaderTests {
         }
     }
 
+    @Test("addresses of services have a scheme and a host; a slash at the end counts where it may lead elsewhere")
+    func url() throws {
+        for text in ["http://clair", "https://clair:6060/base", "http://[::1]:80", "https://hooks.example/a?b=c"] {
+            #expect(try reader(text).url(Self.key) == text)
+            #expect(try reader(text + "/").url(Self.key) == text + "/")
+            #expect(try reader(text + "/").baseURL(Self.key) == text)
+        }
+        for text in ["", "clair", "//clair", "ftp://clair", "http://", "http:///hook", "http://me:secret@clair", "http://clair#a"] {
+            try expectRefusal(text) { _ = try $0.url(Self.key) }
+            try expectRefusal(text) { _ = try $0.baseURL(Self.key) }
+        }
+    }
+
     @Test("lists are separated by commas; blanks around items and empty items don't count")
     func list() throws {
         #expect(try reader("a, b c,,10.0.0.0/8 ,").list(Self.key) == ["a", "b c", "10.0.0.0/8"])

@@ -103,7 +103,7 @@ struct ScanDispatcherSettings {
         if try !settings.string(Self.webhookURL).isEmpty {
             let secret = try settings.secret(Self.webhookSecret)
             scanning.webhook = Webhook(
-                url: try settings.baseURL(Self.webhookURL),
+                url: try settings.url(Self.webhookURL),
                 secret: secret.isEmpty ? nil : secret
             )
         }

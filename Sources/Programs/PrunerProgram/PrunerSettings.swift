@@ -48,12 +48,9 @@ struct PrunerSettings {
         pruning.expiryInterval = try settings.duration(Self.expiryInterval)
         pruning.limitInterval = try settings.duration(Self.limitInterval)
         pruning.proofInterval = try settings.duration(Self.proofInterval)
-        let url = try settings.string(Self.webhookURL)
-        let secret = try settings.secret(Self.webhookSecret)
-        if !url.isEmpty {
-            guard url.hasPrefix("https://") || url.hasPrefix("http://") else {
-                throw settings.invalid(Self.webhookURL, url, "expected an http or https URL")
-            }
+        if try !settings.string(Self.webhookURL).isEmpty {
+            let url = try settings.url(Self.webhookURL)
+            let secret = try settings.secret(Self.webhookSecret)
             guard !secret.isEmpty else {
                 throw settings.invalid(Self.webhookSecret, "", "is needed with QUOTA_WEBHOOK_URL")
             }

@@ -87,12 +87,18 @@ package struct SettingsReader: Sendable {
 
     /// Of a service: `http` or `https`, a host, a port and a path if need be. Without a slash at its end.
     package func baseURL(_ key: SettingKey) throws -> String {
-        var text = try string(key)
+        var text = try url(key)
         while text.hasSuffix("/") { text.removeLast() }
+        return text
+    }
+
+    /// As ``baseURL(_:)``, as it is written.
+    package func url(_ key: SettingKey) throws -> String {
+        let text = try string(key)
         let parts = URLComponents(string: text)
         guard let parts, let scheme = parts.scheme, ["http", "https"].contains(scheme), parts.host?.isEmpty == false,
             parts.user == nil, parts.fragment == nil
-        else { throw invalid(key, text, "expected http://HOST or https://HOST, with a port if need be") }
+        else { throw invalid(key, text, "expected http://HOST or https://HOST, with a port and a path if need be") }
         return text
     }
 
