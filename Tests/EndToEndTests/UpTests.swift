@@ -66,6 +66,23 @@ struct UpTests {
         #expect(try up.processes.isEmpty)
     }
 
+    @Test(
+        "a signal while it starts ends it, without a complaint and without a trace",
+        arguments: ["making a database cluster", "schema brought up to date", "\"process\":\"fetcher-1\""]
+    )
+    func interruptedStart(_ line: String) async throws {
+        let arguments = ["up", "--data", data, "--listen", "127.0.0.1:\(try freePorts(1))"]
+        let process = try TestProcess(
+            Executables.path("entrepot"),
+            arguments,
+            environment: ["ENTREPOT_LOG_FORMAT": "json"]
+        )
+        try await process.line(containing: line)
+        #expect(try await process.stop(SIGINT) == 0, "\(process.lines)")
+        #expect(process.lines.last?.contains("\"stopped\"") == true, "\(process.lines.last ?? "")")
+        #expect(try RunningUp.processes(of: data).isEmpty)
+    }
+
     @Test("whatever is killed comes back and pulls go on; when it is killed itself, all end and can be started again")
     func kills() async throws {
         try await ScriptedUpstream.with { upstream in

@@ -126,8 +126,10 @@ struct Bringup {
                 return false
             }
         }
-        let exists = try await client.query("SELECT 1 FROM pg_database WHERE datname = 'entrepot'")
-        if exists.isEmpty { try await client.query("CREATE DATABASE entrepot") }
+        if !stop.isSet {
+            let exists = try await client.query("SELECT 1 FROM pg_database WHERE datname = 'entrepot'")
+            if exists.isEmpty { try await client.query("CREATE DATABASE entrepot") }
+        }
         await client.close()
     }
 
