@@ -139,36 +139,43 @@ class Bench:
 
     def cold_blob(self):
         """One client takes a blob that isn't there yet."""
-        times = {"entrepot": [], "docker-registry": [], "nginx": [], "direct": []}
-        asked = {}
         cached = self.start(
             Nginx, self.folder("nginx"),
             f"location / {{ proxy_pass http://{self.upstream.address}; proxy_cache c; proxy_cache_lock on; "
             "proxy_cache_valid 200 1h; proxy_http_version 1.1; proxy_set_header Connection ''; }",
             f"proxy_cache_path {self.work}/nginx-cache keys_zone=c:10m max_size=20g;")
         entrepot, cache = self.entrepot(), self.cache()
-        kept = {name: [] for name in times}
+        places = {"direct": (self.upstream.address, ""), "entrepot": (entrepot.address, "hub/"),
+                  "nginx": (cached.address, ""), "docker-registry": (cache.address, "")}
+        kept = self.work / "kept"
+        clients = {
+            "one cold 512 MiB blob, to nowhere": lambda address, name, blob:
+                download([f"http://{address}/v2/{name}/blobs/{blob}"])[0][1],
+            "the same, kept in a file": lambda address, name, blob:
+                download([f"http://{address}/v2/{name}/blobs/{blob}"], kept)[0][1],
+            "the same, by skopeo, which verifies and keeps it": lambda address, name, blob:
+                skopeo(f"{address}/{name}:1", kept),
+        }
+        spent = {client: {name: [] for name in places} for client in clients}
+        asked = {}
         for number in range(self.rounds):
-            for name, into, spent in ((f"cold{number}", "/dev/null", times), (f"kept{number}", self.work / "kept", kept)):
-                _, (blob,) = self.upstream.push_image(name, [os.urandom(BLOB)])
-                get(f"http://{entrepot.address}/v2/hub/{name}/manifests/1")
-                get(f"http://{cache.address}/v2/{name}/manifests/1")
-                order = [("direct", f"http://{self.upstream.address}/v2/{name}/blobs/{blob}"),
-                         ("entrepot", f"http://{entrepot.address}/v2/hub/{name}/blobs/{blob}"),
-                         ("nginx", f"http://{cached.address}/v2/{name}/blobs/{blob}"),
-                         ("docker-registry", f"http://{cache.address}/v2/{name}/blobs/{blob}")]
-                for peer, url in order:
+            for kind, (client, take) in enumerate(clients.items()):
+                image = f"cold{number}-{kind}"
+                _, (blob,) = self.upstream.push_image(image, [os.urandom(BLOB)])
+                get(f"http://{entrepot.address}/v2/hub/{image}/manifests/1")
+                get(f"http://{cache.address}/v2/{image}/manifests/1")
+                for name, (address, organization) in places.items():
                     # Nobody pays for what those before have left to be written.
                     os.sync()
                     before = self.upstream.asked(blob)
-                    spent[peer].append(download([url], into)[0][1])
+                    spent[client][name].append(take(address, organization + image, blob))
                     after = self.upstream.asked(blob)
-                    asked[peer] = f"{after[0] - before[0]} GET, {after[1] - before[1]} HEAD"
-                    (self.work / "kept").unlink(missing_ok=True)
-        for what, spent in (("one cold 512 MiB blob, to nowhere", times), ("the same, kept in a file", kept)):
-            ratios = {name: statistics.median(a / b for a, b in zip(v, spent["direct"])) for name, v in spent.items()}
-            self.row(what, "s, and as a ratio to a direct download",
-                     **{name: f"{statistics.median(v):.2f}, {ratios[name]:.1f}" for name, v in spent.items()})
+                    asked[name] = f"{after[0] - before[0]} GET, {after[1] - before[1]} HEAD"
+                    kept.unlink(missing_ok=True)
+        for client, times in spent.items():
+            ratios = {name: statistics.median(a / b for a, b in zip(v, times["direct"])) for name, v in times.items()}
+            self.row(client, "s, and as a ratio to a direct download",
+                     **{name: f"{statistics.median(v):.2f}, {ratios[name]:.1f}" for name, v in times.items()})
         self.row("the same: what upstream is asked", "requests", **asked)
         self.stop(cached, entrepot, cache)
 
@@ -193,7 +200,6 @@ class Bench:
         self.row("the same: resident", "MiB, largest frontend, fetcher",
                  entrepot=f"{entrepot.resident('registry-frontend'):.0f}, {entrepot.resident('upstream-fetcher'):.0f}")
         self.stop(entrepot, cache)
-
 
     def cold_image(self):
         """skopeo takes an image of 6 layers that isn't there yet, directly and through each."""
