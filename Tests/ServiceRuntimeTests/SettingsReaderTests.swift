@@ -103,7 +103,10 @@ struct SettingsReaderTests {
             #expect(try reader(text + "/").url(Self.key) == text + "/")
             #expect(try reader(text + "/").baseURL(Self.key) == text)
         }
-        for text in ["", "clair", "//clair", "ftp://clair", "http://", "http:///hook", "http://me:secret@clair", "http://clair#a"] {
+        for text in [
+            "", "clair", "//clair", "ftp://clair", "http://", "http:///hook", "http://me:secret@clair",
+            "http://clair#a",
+        ] {
             try expectRefusal(text) { _ = try $0.url(Self.key) }
             try expectRefusal(text) { _ = try $0.baseURL(Self.key) }
         }

@@ -52,7 +52,9 @@ struct WaitingRoomTests {
 
     @Test("who is cancelled stops waiting, and nobody else does")
     func cancel() async throws {
-        let (leaver, other) = (Task { [room] in try await room.answer(to: 1) }, Task { [room] in try await room.answer(to: 1) })
+        let (leaver, other) = (
+            Task { [room] in try await room.answer(to: 1) }, Task { [room] in try await room.answer(to: 1) }
+        )
         leaver.cancel()
         await #expect(throws: CancellationError.self) { try await leaver.value }
         room.update { $0 = 1 }
