@@ -67,14 +67,19 @@ package struct JobProcessor: Service {
             await withDiscardingTaskGroup { group in
                 group.addTask { await heartbeats() }
                 while !isStopping.load(ordering: .acquiring), !Task.isCancelled {
+                    running.isEndAwaited = true
                     let free = configuration.slots - running.count
-                    let claimed = await claim(upTo: free)
+                    let (claimed, isHeldBack) = await claim(upTo: free)
                     for job in claimed { start(job, in: &group) }
                     // Fewer than there is room for: no others are due.
-                    if claimed.count < free || running.count >= configuration.slots {
+                    let isAll = claimed.count < free
+                    // Then the end of a job makes room for nothing. Of those that come later a hint tells.
+                    if isAll, !isHeldBack { running.isEndAwaited = false }
+                    if isAll || running.count >= configuration.slots {
                         await wakeUp.wait(atMost: configuration.pollInterval)
                     }
                 }
+                running.isEndAwaited = true
                 await drain()
                 group.cancelAll()
             }
@@ -86,8 +91,8 @@ package struct JobProcessor: Service {
         }
     }
 
-    private func claim(upTo limit: Int) async -> [ClaimedJob] {
-        guard limit > 0 else { return [] }
+    private func claim(upTo limit: Int) async -> (jobs: [ClaimedJob], isHeldBack: Bool) {
+        guard limit > 0 else { return ([], true) }
         do {
             return try await queue.claim(
                 configuration.queue,
@@ -99,10 +104,10 @@ package struct JobProcessor: Service {
                 on: client
             )
         } catch is CancellationError {
-            return []
+            return ([], true)
         } catch {
             logger.warning("jobs can't be claimed", metadata: ["queue": "\(configuration.queue)", "error": "\(error)"])
-            return []
+            return ([], true)
         }
     }
 
@@ -126,7 +131,7 @@ package struct JobProcessor: Service {
             }
             // What a shutdown interrupted stays listed: it is handed back.
             if isOver { running.remove(job.lease) }
-            wakeUp.wake()
+            if running.isEndAwaited { wakeUp.wake() }
         }
     }
 

@@ -13,6 +13,7 @@ extension JobQueue {
     /// many of its jobs run, in whichever worker; fills leave one of several connections to clients.
     /// - Parameter bytesInFlight: how many bytes of blobs may be on their way for one organization, so that nobody alone
     ///   fills the storage; the rest waits. A blob that is larger comes alone. Nil for no limit.
+    /// - Returns: the jobs, and whether those limits may have held others back
     package func claim(
         _ queue: JobQueueName,
         kinds: [JobKind],
@@ -21,7 +22,7 @@ extension JobQueue {
         lease: Duration,
         bytesInFlight: Int64? = nil,
         on client: PostgresClient
-    ) async throws -> [ClaimedJob] {
+    ) async throws -> (jobs: [ClaimedJob], isHeldBack: Bool) {
         var claim = Claim(
             queue: queue,
             kinds: kinds,
@@ -33,16 +34,17 @@ extension JobQueue {
         if claim.bytesInFlight == nil {
             // Mostly nothing is limited: then this is all that it takes.
             let jobs = try await take(claim, on: client)
-            guard jobs.isEmpty else { return jobs }
+            guard jobs.isEmpty else { return (jobs, false) }
         }
         let isLimited = try await client.query(prepared: "SELECT \(Self.isLimited)").decodeFirst(Bool.self)
         claim.isOfLimitedUpstreams = isLimited == true
-        guard claim.isOfLimitedUpstreams || claim.bytesInFlight != nil else { return [] }
+        guard claim.isOfLimitedUpstreams || claim.bytesInFlight != nil else { return ([], false) }
         // Two claims at once would each count without the other's.
-        return try await client.withTransaction { transaction in
+        let jobs = try await client.withTransaction { transaction in
             try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.claimLock))")
             return try await take(claim, on: transaction)
         }
+        return (jobs, true)
     }
 
     /// What one worker asks for.

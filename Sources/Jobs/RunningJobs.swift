@@ -6,6 +6,13 @@ import Waiting
 /// The jobs that a processor has in its hands; each has a flag that is set when its lease is lost.
 final class RunningJobs: Sendable {
     private let flags = Mutex<[JobLease: StopFlag]>([:])
+    private let areAwaited = Atomic(true)
+
+    /// Whether somebody waits for the end of one of them.
+    var isEndAwaited: Bool {
+        get { areAwaited.load(ordering: .acquiring) }
+        set { areAwaited.store(newValue, ordering: .releasing) }
+    }
 
     var count: Int { flags.withLock { $0.count } }
 

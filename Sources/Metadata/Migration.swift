@@ -47,6 +47,12 @@ package struct Migration: Sendable, Hashable {
             oldestProgram: 12,
             sql: text(PackageResources.V0014_claim_by_organization_sql)
         ),
+        Migration(
+            version: 15,
+            name: "known misses",
+            oldestProgram: 12,
+            sql: text(PackageResources.V0015_known_misses_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

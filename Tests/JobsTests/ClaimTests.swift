@@ -72,7 +72,7 @@ struct ClaimTests {
                     lease: .seconds(600),
                     bytesInFlight: 100,
                     on: test.client
-                )
+                ).jobs
             }
             let mine = [try await enqueue("a", 60), try await enqueue("b", 40), try await enqueue("c", 1)]
             let huge = try await enqueue("d", 1_000)

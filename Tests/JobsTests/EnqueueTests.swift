@@ -42,6 +42,29 @@ struct EnqueueTests {
         }
     }
 
+    @Test("queueing doesn't read the answers that a much asked thing had lately")
+    func manyAnswers() async throws {
+        try await TestQueue.with { test in
+            let fetch = try test.fetch()
+            try await test.client.query(
+                """
+                INSERT INTO job (queue, kind, organization_id, unique_key, payload, state, result, finalized_at)
+                SELECT 'manifests', \(ManifestFetch.kind.rawValue), \(test.organization.rawValue), \(fetch.uniqueKey),
+                    \(JSONText.encode(fetch))::jsonb, 'completed', '{"success":{}}', now()
+                FROM generate_series(1, 2000)
+                """
+            )
+            try await test.client.query("ANALYZE job")
+            try await test.client.withTransaction { transaction in
+                _ = try await test.queue.enqueue(fetch, on: transaction)
+                let read = try await transaction.query(
+                    "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'job'"
+                ).decodeFirst(Int.self)
+                #expect(try #require(read) < 10)
+            }
+        }
+    }
+
     @Test("a job that has ended, well or badly, doesn't stand in the way of a new one", arguments: [true, false])
     func afterTheEnd(isGood: Bool) async throws {
         try await TestQueue.with { test in

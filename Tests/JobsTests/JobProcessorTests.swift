@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Jobs
+import Metadata
 import Models
 import Postgres
 import Synchronization
@@ -158,6 +159,30 @@ struct JobProcessorTests {
             }
             #expect(peak.entries.count == 9)
             #expect(try #require(peak.entries.max()) <= 2)
+        }
+    }
+
+    @Test("when a job ends that others of its upstream had to wait for, the next begins at once")
+    func limitedUpstream() async throws {
+        try await TestQueue.with { test in
+            try await UpstreamStore().setLimits(
+                maximumConnections: 1,
+                requestsPerSecond: nil,
+                of: ProxyCacheConfig.sample.upstream.baseURL,
+                on: test.client
+            )
+            for number in 0..<5 { try await test.enqueue("v\(number)") }
+            // Nothing but the end of a job makes this processor look again.
+            let (processor, _) = test.processor {
+                $0.pollInterval = .seconds(3_600)
+            } _: { _ in
+                .complete(result: "{}")
+            }
+            try await test.running(processor) {
+                try await eventually("all are done") {
+                    try await test.count("SELECT count(*) FROM job WHERE state = 'completed'") == 5
+                }
+            }
         }
     }
 

@@ -80,7 +80,7 @@ struct TestQueue: Sendable {
             worker: worker,
             lease: lease,
             on: client
-        )
+        ).jobs
     }
 
     /// Claims the only job there is.

@@ -116,7 +116,7 @@ struct PullBench: Sendable {
                 worker: "test",
                 lease: .seconds(60),
                 on: client
-            )
+            ).jobs
             return !claimed.isEmpty
         }
         return try #require(claimed.first)

@@ -53,7 +53,7 @@ struct JobRates: AsyncParsableCommand {
                     lease: .seconds(60),
                     on: client
                 )
-                guard let job = claimed.first else { return count }
+                guard let job = claimed.jobs.first else { return count }
                 try await queue.complete(job.lease, result: "{}", on: client)
                 count += 1
             }
