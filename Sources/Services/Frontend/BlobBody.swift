@@ -90,9 +90,7 @@ final class SentBytes: Sendable {
 
 /// Sends parts of files: by `sendfile` where channel and storage can, else by copying.
 struct RegionSender {
-    /// Bytes per call: large enough to be cheap, small enough that a client that stops reading is noticed.
-    private static let chunkBytes: Int64 = 4 * 1024 * 1024
-    /// As much waits in memory for each client.
+    /// As much waits in memory for each client whose bytes are copied.
     private static let copyBytes = 64 * 1024
 
     private let channel: any Channel
@@ -117,16 +115,13 @@ struct RegionSender {
         guard canSendFiles, let handle = try handle(of: reader) else {
             return try await copy(range, of: reader, to: &writer)
         }
-        var offset = range.lowerBound
-        while offset < range.upperBound {
-            let end = min(offset + Self.chunkBytes, range.upperBound)
-            let region = FileRegion(fileHandle: handle, readerIndex: Int(offset), endIndex: Int(end))
-            let timer = patience()
-            defer { timer.cancel() }
-            try await channel.triggerUserOutboundEvent(SendFileRegion(region: region)).get()
-            sent.add(end - offset)
-            offset = end
-        }
+        let region = FileRegion(
+            fileHandle: handle,
+            readerIndex: Int(range.lowerBound),
+            endIndex: Int(range.upperBound)
+        )
+        let order = SendFileRegion(region: region, sent: sent, deadline: deadline)
+        try await channel.triggerUserOutboundEvent(order).get()
     }
 
     mutating func close() {

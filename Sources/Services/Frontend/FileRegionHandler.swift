@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import NIOCore
-import NIOHTTP1
 import NIOHTTPTypesHTTP1
 
 /// Asks for a part of a file to be sent as body bytes of the response that is being written.
 struct SendFileRegion: Sendable {
     let region: FileRegion
+    /// Counts the bytes that have gone.
+    let sent: SentBytes
+    /// For how long the client may take no byte, twice that at the most, before its connection is closed.
+    let deadline: Duration
 }
 
 /// Sends file regions without copying them through the process (`sendfile`).
@@ -28,10 +31,7 @@ final class FileRegionHandler: ChannelOutboundHandler, RemovableChannelHandler, 
         }
         do {
             let codec = try context.pipeline.syncOperations.context(handlerType: HTTP1ToHTTPServerCodec.self)
-            codec.writeAndFlush(
-                NIOAny(HTTPServerResponsePart.body(.fileRegion(event.region))),
-                promise: promise
-            )
+            RegionTransfer(event, through: codec, promise: promise).begin()
         } catch {
             promise?.fail(error)
         }
