@@ -15,7 +15,6 @@ import socket
 import subprocess
 import time
 
-TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -67,9 +66,8 @@ class Server:
         total = 0
         for pid in self.family(name):
             with contextlib.suppress(OSError):
-                fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-                total += int(fields[11]) + int(fields[12])
-        return total / TICK
+                total += time.clock_gettime(cpu_clock(pid))
+        return total
 
     def resident(self, name):
         """MiB resident in the largest process of this name."""
@@ -87,6 +85,11 @@ class Server:
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
+
+
+def cpu_clock(pid):
+    """The clock of a process's CPU time, as clock_getcpuclockid(3) makes it: in ns, where /proc has hundredths of a second."""
+    return (~pid << 3) | 2
 
 
 def program(pid):
