@@ -27,10 +27,12 @@ struct RegionTransferTests {
         #expect(mebibytes == [4, 4, 8, 16, 32, 64, 64, 64])
     }
 
-    @Test("what has as much left as the last time has stalled")
+    @Test("what has as much left as at the looks before has stalled")
     func stall() {
-        var watch = StallWatch()
+        var watch = StallWatch(looks: 1)
         #expect([9, 8, 8, 7, 0, 0].map { watch.isStalled(waiting: $0) } == [false, false, true, false, false, true])
+        var patient = StallWatch(looks: 2)
+        #expect([9, 9, 8, 8, 8, 8].map { patient.isStalled(waiting: $0) } == [false, false, false, false, true, true])
     }
 
     /// Sends a file of that many bytes to a client that reads it, or doesn't.

@@ -115,6 +115,7 @@ struct RegionSender {
         guard canSendFiles, let handle = try handle(of: reader) else {
             return try await copy(range, of: reader, to: &writer)
         }
+        guard !range.isEmpty else { return }
         let region = FileRegion(
             fileHandle: handle,
             readerIndex: Int(range.lowerBound),

@@ -8,7 +8,7 @@ struct SendFileRegion: Sendable {
     let region: FileRegion
     /// Counts the bytes that have gone.
     let sent: SentBytes
-    /// For how long the client may take no byte, twice that at the most, before its connection is closed.
+    /// How long the client may take no byte before its connection is closed; a quarter more at the most.
     let deadline: Duration
 }
 

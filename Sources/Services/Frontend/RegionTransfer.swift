@@ -9,22 +9,24 @@ import NIOHTTP1
 /// does, so they grow: none is larger than all before it together.
 final class RegionTransfer {
     private static let pieceBytes = 4 * 1024 * 1024...64 * 1024 * 1024
+    /// How often a client is looked at within its deadline.
+    private static let looks = 4
 
     /// Where body parts are written: above it nothing takes regions.
     private let codec: ChannelHandlerContext
     private let sent: SentBytes
-    private let deadline: TimeAmount
+    private let interval: TimeAmount
     private let promise: EventLoopPromise<Void>?
     private var gone = 0
     /// What hasn't been handed to the connection.
     private var rest: FileRegion
-    private var stall = StallWatch()
+    private var stall = StallWatch(looks: RegionTransfer.looks)
     private var timer: Scheduled<Void>?
 
     init(_ order: SendFileRegion, through codec: ChannelHandlerContext, promise: EventLoopPromise<Void>?) {
         self.codec = codec
         self.sent = order.sent
-        self.deadline = TimeAmount(order.deadline)
+        self.interval = TimeAmount(order.deadline / Self.looks)
         self.promise = promise
         self.rest = order.region
     }
@@ -57,7 +59,7 @@ final class RegionTransfer {
     }
 
     private func lookLater() {
-        timer = codec.eventLoop.assumeIsolated().scheduleTask(in: deadline) { self.look() }
+        timer = codec.eventLoop.assumeIsolated().scheduleTask(in: interval) { self.look() }
     }
 
     /// A client that takes no byte for so long has gone without saying so.
@@ -70,14 +72,18 @@ final class RegionTransfer {
 
 /// Whether something moves, looked at now and then.
 struct StallWatch {
+    /// In a row that have to find the same.
+    private let looks: Int
     private var last: Int?
+    private var unchanged = 0
 
-    init() {}
+    init(looks: Int) { self.looks = looks }
 
     /// - Parameter waiting: bytes that are still to be moved
-    /// - Returns: whether they were as many the last time
+    /// - Returns: whether they were as many at each of the last looks
     mutating func isStalled(waiting: Int) -> Bool {
-        defer { last = waiting }
-        return waiting == last
+        unchanged = waiting == last ? unchanged + 1 : 0
+        last = waiting
+        return unchanged >= looks
     }
 }
