@@ -105,6 +105,7 @@ struct BlobDownloadRefusalTests {
             defer { gate.open() }
             bench.offer(at: upstream)
             upstream.fault("/blobs/", .stall(after: 100_000, gate))
+            // At hand, to be cancelled.
             let task = Task { try await DownloadBench(bench, from: upstream, into: writer).run() }
             try await eventually("the first bytes arrive") { writer.storedBytes == 100_000 }
             let reader = try #require(try bench.storage.openPartial(bench.digest, bench.generation))

@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 import Waiting
 
+/// Those who wait run in tasks of their own where they are to be cancelled, or to wait while the room changes.
 @Suite("Waiting rooms", .timeLimit(.minutes(1)))
 struct WaitingRoomTests {
     private struct Closed: Error {}

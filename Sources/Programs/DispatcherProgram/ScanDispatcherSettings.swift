@@ -100,12 +100,9 @@ struct ScanDispatcherSettings {
             }
             scanning.limits.maximumLayerBytes = bytes
         }
-        if try !settings.string(Self.webhookURL).isEmpty {
+        if let url = try settings.urlIfSet(Self.webhookURL) {
             let secret = try settings.secret(Self.webhookSecret)
-            scanning.webhook = Webhook(
-                url: try settings.url(Self.webhookURL),
-                secret: secret.isEmpty ? nil : secret
-            )
+            scanning.webhook = Webhook(url: url, secret: secret.isEmpty ? nil : secret)
         }
         let severity = try settings.string(Self.webhookSeverity)
         guard let mildest = Severity(name: severity) else {

@@ -48,8 +48,7 @@ struct PrunerSettings {
         pruning.expiryInterval = try settings.duration(Self.expiryInterval)
         pruning.limitInterval = try settings.duration(Self.limitInterval)
         pruning.proofInterval = try settings.duration(Self.proofInterval)
-        if try !settings.string(Self.webhookURL).isEmpty {
-            let url = try settings.url(Self.webhookURL)
+        if let url = try settings.urlIfSet(Self.webhookURL) {
             let secret = try settings.secret(Self.webhookSecret)
             guard !secret.isEmpty else {
                 throw settings.invalid(Self.webhookSecret, "", "is needed with QUOTA_WEBHOOK_URL")

@@ -102,6 +102,11 @@ package struct SettingsReader: Sendable {
         return text
     }
 
+    /// As ``url(_:)``; nil if it is empty.
+    package func urlIfSet(_ key: SettingKey) throws -> String? {
+        try string(key).isEmpty ? nil : url(key)
+    }
+
     /// The error of a value that only its user can judge.
     package func invalid(_ key: SettingKey, _ value: String, _ reason: String) -> SettingsError {
         let source = (try? find(key).source) ?? "default"  // it was found a moment ago

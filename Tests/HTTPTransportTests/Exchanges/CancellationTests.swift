@@ -5,6 +5,7 @@ import HTTPTypes
 import TestSupport
 import Testing
 
+/// Exchanges run in tasks of their own: only a task that is at hand can be cancelled.
 @Suite("Cancellation and shutdown")
 struct CancellationTests {
     private static let part = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n123456"
