@@ -31,6 +31,8 @@ final class FileRegionHandler: ChannelOutboundHandler, RemovableChannelHandler, 
         }
         do {
             let codec = try context.pipeline.syncOperations.context(handlerType: HTTP1ToHTTPServerCodec.self)
+            // A socket that took a part is full: NIO would ask it once more, only to be told so.
+            try context.channel.syncOptions?.setOption(.writeSpin, value: 0)
             RegionTransfer(event, through: codec, promise: promise).begin()
         } catch {
             promise?.fail(error)
