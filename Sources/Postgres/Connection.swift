@@ -98,7 +98,10 @@ package actor Connection: Queryable {
         let cancelHandle = cancelHandle
         return try await withTaskCancellationHandler {
             try Task.checkCancellation()
-            cancelHandle.begin(statement)
+            do throws(PostgresError) { try cancelHandle.begin(statement) } catch {
+                health.withLock { $0.isBroken = true }
+                throw error
+            }
             defer {
                 cancelHandle.end()
                 noteHealth()
@@ -112,7 +115,7 @@ package actor Connection: Queryable {
                 throw error
             }
         } onCancel: {
-            cancelHandle.cancelSoon(statement)
+            cancelHandle.cancel(statement)
         }
     }
 

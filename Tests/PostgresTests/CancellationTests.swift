@@ -164,4 +164,19 @@ struct CancellationTests {
             #expect(application == name)
         }
     }
+
+    @Test("a server that takes no cancellation costs the connection, and no more time than that")
+    func unheard() async throws {
+        let cluster = try await PostgresCluster.own()
+        var configuration = PostgresConfiguration(connectionString: try await cluster.makeDatabase())
+        configuration.queryTimeout = .milliseconds(100)
+        let client = PostgresClient(configuration, logger: TestServer.logger)
+        let before = try await client.backend()
+        try await cluster.frozen {
+            let error = try await postgresError { try await client.query("SELECT pg_sleep(60)") }
+            #expect(error?.code == .connectionLost)
+        }
+        #expect(try await client.backend() != before)
+        await client.close()
+    }
 }

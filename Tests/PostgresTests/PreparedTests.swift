@@ -38,4 +38,17 @@ struct PreparedTests {
             }
         }
     }
+
+    @Test("a name that the server has taken although it wasn't heard of costs one statement, not the connection")
+    func taken() async throws {
+        try await TestServer.withClient { client in
+            try await client.withConnection { connection in
+                try await connection.query("PREPARE entrepot_0 AS SELECT 1")
+                let statement: Query = "SELECT \(2)"
+                await #expect(throws: PostgresError.self) { try await connection.query(prepared: statement) }
+                let two = try await connection.query(prepared: statement).decodeFirst(Int.self)
+                #expect(two == 2)
+            }
+        }
+    }
 }

@@ -9,6 +9,9 @@ final class PQConnection {
     private let clock = ContinuousClock()
     /// Names of what the server has prepared, by statement. As many as the source has: none is ever dropped.
     private var prepared: [String: String] = [:]
+    /// Statements that the server was asked to prepare. One that wasn't confirmed in time may be prepared nevertheless, so its
+    /// name isn't used again.
+    private var preparations = 0
 
     /// How long a cancelled or overdue statement may take to end before the connection is given up.
     private static let drainTime: Duration = .seconds(5)
@@ -77,7 +80,8 @@ final class PQConnection {
         cancel: () -> Void
     ) throws(PostgresError) -> String {
         if let name = prepared[sql] { return name }
-        let name = "entrepot_\(prepared.count)"
+        let name = "entrepot_\(preparations)"
+        preparations += 1
         guard PQsendPrepare(handle, name, sql, Int32(types.count), types) == 1 else { throw lost() }
         _ = try finish(until: clock.now + timeout, cancel: cancel)
         prepared[sql] = name

@@ -47,13 +47,26 @@ package final class PostgresCluster: Sendable {
             guard FileManager.default.createFile(atPath: folder + "/down", contents: nil) else {
                 throw TestSupportError("\(folder)/down can't be made")
             }
-            let lines = try String(contentsOfFile: folder + "/data/postmaster.pid", encoding: .utf8)
-            guard let server = lines.split(separator: "\n").first.flatMap({ Int32($0) }) else {
-                throw TestSupportError("postmaster.pid has no number")
-            }
+            let server = try Self.server(in: folder)
             kill(server, SIGINT)
             while kill(server, 0) == 0 { usleep(10_000) }  // another process: there is nothing to wait on
         }
+    }
+
+    /// Has the server take no new session, and no cancellation, while `body` runs. Sessions that are open go on.
+    package func frozen<Result>(_ body: () async throws -> Result) async throws -> Result {
+        let server = try await Self.blocking { [folder] in try Self.server(in: folder) }
+        kill(server, SIGSTOP)
+        defer { kill(server, SIGCONT) }
+        return try await body()
+    }
+
+    private static func server(in folder: String) throws -> Int32 {
+        let lines = try String(contentsOfFile: folder + "/data/postmaster.pid", encoding: .utf8)
+        guard let server = lines.split(separator: "\n").first.flatMap({ Int32($0) }) else {
+            throw TestSupportError("postmaster.pid has no number")
+        }
+        return server
     }
 
     /// Starts the server again.
