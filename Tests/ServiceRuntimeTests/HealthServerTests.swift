@@ -74,11 +74,28 @@ struct HealthCheckTests {
         }
         #expect(asked.load(ordering: .relaxed) == 1)
         open.finish()
-        try await eventually("the check passes") {
+        try await eventually("the check passes, and asks again") {
             do { try await check.run(within: .seconds(5)) } catch is HealthCheck.Overdue { return false }
-            return true
+            return asked.load(ordering: .relaxed) == 2
         }
-        #expect(asked.load(ordering: .relaxed) == 2)
+    }
+
+    @Test("those who ask while a look is under way share it, and what comes of it")
+    func shared() async throws {
+        let asked = Atomic(0)
+        let (gate, open) = AsyncStream.makeStream(of: Void.self)
+        let check = HealthCheck("database") {
+            asked.add(1, ordering: .relaxed)
+            for await _ in gate {}
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<3 { group.addTask { try await check.run(within: .seconds(60)) } }
+            try await eventually("the probe runs") { asked.load(ordering: .relaxed) == 1 }
+            // Nobody is turned away while it runs.
+            await #expect(throws: HealthCheck.Overdue.self) { try await check.run(within: .milliseconds(20)) }
+            open.finish()
+            try await group.waitForAll()
+        }
     }
 }
 

@@ -9,10 +9,20 @@ package struct HealthCheck: Sendable {
     /// One that takes longer has failed.
     private static let patience: Duration = .seconds(5)
 
+    /// A look that is under way, shared by all who ask meanwhile.
+    private final class Look: Sendable {
+        let start = ContinuousClock.now
+        let outcome = WaitingRoom<Result<Void, any Error>?, Void, Void>(nil) { _, result in result }
+    }
+
+    private final class Current: Sendable {
+        let look = Mutex<Look?>(nil)
+    }
+
     package let name: String
     /// Throws when it doesn't work.
     private let probe: @Sendable () async throws -> Void
-    private let isRunning = Running()
+    private let current = Current()
 
     package init(_ name: String, _ probe: @escaping @Sendable () async throws -> Void) {
         self.name = name
@@ -25,39 +35,33 @@ package struct HealthCheck: Sendable {
 
     /// Throws what the probe throws, or ``Overdue``.
     func run(within patience: Duration = HealthCheck.patience) async throws {
-        // A device that doesn't answer can't be asked to stop: nobody waits for it twice.
-        guard isRunning.begin() else { throw Overdue() }
-        let (results, feed) = AsyncStream.makeStream(of: Result<Void, any Error>.self)
-        let probe = probe
-        let isRunning = isRunning
-        // Unstructured, for a group would wait until the probe ends.
-        Task {
-            do {
-                try await probe()
-                feed.yield(.success(()))
-            } catch {
-                feed.yield(.failure(error))
+        // A device that doesn't answer can't be asked to stop: it isn't asked again before it does.
+        let look = look()
+        do {
+            try await withDeadline(look.start + patience - .now) { try await look.outcome.answer(to: ()) }
+        } catch is DeadlineExceeded {
+            throw Overdue()
+        }
+    }
+
+    /// The look that is under way, or a new one.
+    private func look() -> Look {
+        current.look.withLock { [probe, current] open in
+            if let open { return open }
+            let look = Look()
+            open = look
+            // Unstructured, for a group would wait until the probe ends.
+            Task {
+                let result: Result<Void, any Error>
+                do { result = .success(try await probe()) } catch { result = .failure(error) }
+                current.look.withLock { $0 = nil }
+                look.outcome.update { $0 = result }
             }
-            isRunning.end()
+            return look
         }
-        // It outlasts no answer: cancelled with the first one.
-        let alarm = Task {
-            try await pause(for: patience)
-            feed.yield(.failure(Overdue()))
-        }
-        defer { alarm.cancel() }
-        for await result in results { return try result.get() }
-        throw CancellationError()
     }
 
     struct Overdue: Error, CustomStringConvertible {
         var description: String { "no answer in time" }
-    }
-
-    private final class Running: Sendable {
-        private let flag = Atomic(false)
-
-        func begin() -> Bool { flag.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged }
-        func end() { flag.store(false, ordering: .releasing) }
     }
 }
