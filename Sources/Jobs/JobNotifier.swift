@@ -32,20 +32,40 @@ package actor JobNotifier {
 
     private let client: PostgresClient
     private let logger: Logger
-    private var pending: [Channel: Set<String>] = [:]
-    private var isSending = false
+    private(set) var pending: [Channel: Set<String>] = [:]
+    /// Sends what is pending, after what is on its way. Unstructured: it is for all who notify, and goes on when one of them
+    /// is cancelled.
+    private var next: Task<Void, Never>?
+    private var last: Task<Void, Never>?
 
     package init(client: PostgresClient, logger: Logger) {
         self.client = client
         self.logger = logger
     }
 
+    /// Whether somebody's have been taken, and nobody's gather.
+    var hasTaken: Bool { next == nil && last != nil }
+
+    /// Returns when it has been sent, or couldn't be.
     package func notify(_ channel: Channel, _ items: [String]) async {
         pending[channel, default: []].formUnion(items)
-        guard !isSending else { return }
-        isSending = true
-        defer { isSending = false }
-        while let (channel, items) = pending.popFirst() {
+        await (next ?? begin()).value
+    }
+
+    private func begin() -> Task<Void, Never> {
+        let before = last
+        let batch = Task {
+            await before?.value
+            await send()
+        }
+        (next, last) = (batch, batch)
+        return batch
+    }
+
+    private func send() async {
+        let batch = pending
+        (next, pending) = (nil, [:])
+        for (channel, items) in batch {
             for payload in Self.payloads(items) {
                 do {
                     try await client.query(prepared: "SELECT pg_notify(\(channel.rawValue), \(payload))")

@@ -209,6 +209,7 @@ package struct JobProcessor: Service {
 
     /// Keeps the leases of running jobs, and ends the jobs whose lease is lost.
     private func heartbeats() async {
+        var missing: Set<JobLease> = []
         while !Task.isCancelled {
             do { try await Task.sleep(for: configuration.lease / 4) } catch { return }
             let leases = running.leases
@@ -218,7 +219,10 @@ package struct JobProcessor: Service {
                 let held = try await pulse.withTransaction(isDurable: false) { transaction in
                     try await queue.heartbeat(leases, lease: configuration.lease, on: transaction)
                 }
-                let lost = leases.filter { !held.contains($0) && running.contains($0) }
+                let gone = leases.filter { !held.contains($0) && running.contains($0) }
+                // One that is done looks alike until its handler returns.
+                let lost = gone.filter(missing.contains)
+                missing = Set(gone)
                 guard !lost.isEmpty else { continue }
                 metrics.lostLeases(lost.count)
                 logger.warning("lease lost, work dropped", metadata: ["job.ids": "\(lost.map(\.job))"])

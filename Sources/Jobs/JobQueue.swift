@@ -230,6 +230,12 @@ package struct JobQueue: Sendable {
         )
     }
 
+    /// Whether somebody has asked for it with more urgency since it was claimed.
+    package func isRaised(_ job: ClaimedJob, on db: some Queryable) async throws -> Bool {
+        try await db.query("SELECT priority < \(job.priority) FROM job WHERE id = \(job.lease.job.rawValue)")
+            .decodeFirst(Bool.self) ?? false
+    }
+
     /// What became of these jobs; those that were cleaned away are missing.
     package func statuses(of jobs: [JobID], on db: some Queryable) async throws -> [JobStatus] {
         try await db.query(

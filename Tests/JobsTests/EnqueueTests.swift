@@ -42,6 +42,17 @@ struct EnqueueTests {
         }
     }
 
+    @Test("whoever has it can see that somebody has asked for it with more urgency")
+    func raised() async throws {
+        try await TestQueue.with { test in
+            _ = try await test.enqueue("v1", priority: 5)
+            let job = try await test.claimOne()
+            #expect(try await !test.queue.isRaised(job, on: test.client))
+            _ = try await test.enqueue("v1", priority: 1)
+            #expect(try await test.queue.isRaised(job, on: test.client))
+        }
+    }
+
     @Test("queueing doesn't read the answers that a much asked thing had lately")
     func manyAnswers() async throws {
         try await TestQueue.with { test in
