@@ -27,6 +27,9 @@ package struct Program: Sendable {
         self.body = body
     }
 
+    /// Exit status after a wrong setting.
+    package static let wrongSettingStatus: Int32 = 2
+
     /// The whole `main`: exit status 2 for a wrong setting, 1 for any other failure to start or run. Understands
     /// `--config FILE`, and the program's switches.
     package func main() async {
@@ -47,7 +50,7 @@ package struct Program: Sendable {
             try await body(runtime)
         } catch let error as SettingsError {
             complain(error)
-            exit(2)
+            exit(Self.wrongSettingStatus)
         } catch {
             complain(error)
             exit(1)

@@ -62,6 +62,21 @@ struct UpSettingsTests {
         if !value.hasPrefix("/") { #expect(text.contains("environment variable \(name)"), "\(text)") }
     }
 
+    @Test(
+        "so does a setting that only a service reads",
+        arguments: [
+            ("GC_GRACE", "-1s"), ("QUOTA_WEBHOOK_URL", "ftp://example.test"), ("LOG_RETENTION", "1h"),
+            ("FETCHER_LEASE", "soon"),
+        ]
+    )
+    func wrongServiceSetting(_ name: String, _ value: String) async throws {
+        let port = try ClosedPort().port
+        let words = ["up", "--data", folder.path + "/data", "--listen", "127.0.0.1:\(port)"]
+        let (status, text) = try await run(words, [name: value])
+        #expect(status == 2, "\(text)")
+        #expect(text.contains(name), "\(text)")
+    }
+
     @Test("help tells every option and ends well")
     func help() async throws {
         let (status, text) = try await run(["up", "--help"])

@@ -172,4 +172,20 @@ struct ChildProcessTests {
             #expect(await output.wait(for: "daemon"))
         }
     }
+
+    @Test("a child whose first start is refused isn't started again, one that has worked is")
+    func refusal() async throws {
+        let error = await #expect(throws: ChildRefusal.self) {
+            try await withChild("echo wrong; exit 2", { $0.refusal = 2 }) { _, output in
+                #expect(await output.wait(for: "wrong"))
+                #expect(await !output.wait(for: "wrong"))
+            }
+        }
+        #expect(error?.description.hasPrefix("child can't be started") == true)
+        let folder = try TemporaryDirectory()
+        let script = "echo start; test -e \(folder.path)/once && exit 2; touch \(folder.path)/once; exit 1"
+        try await withChild(script, { $0.refusal = 2 }) { _, output in
+            for _ in 0..<3 { #expect(await output.wait(for: "start")) }
+        }
+    }
 }

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import ServiceRuntime
+import Supervision
 import Synchronization
 
 /// How every subcommand runs: settings as services read them, errors as one line, exit status 2 for a wrong value.
@@ -26,6 +27,9 @@ enum Command {
         } catch let failure as APIFailure {
             Console.complain(failure.description)
             throw failure.exitCode
+        } catch let refusal as ChildRefusal {
+            Console.complain(refusal.description)
+            throw ExitCode(refusal.status)
         } catch {
             Console.complain("\(error)")
             throw ExitCode(1)

@@ -56,13 +56,6 @@ struct FrontendSettings {
         help:
             "the organization that serves paths which start with no organization's name, as Docker's mirrors are asked for"
     )
-    private static let shutdownDelay = SettingKey(
-        "SHUTDOWN_DELAY",
-        kind: .duration,
-        default: "0s",
-        help:
-            "between SIGTERM, from which on `/readyz` says no, and the end of accepting: as long as a balancer needs to see it"
-    )
     private static let trustedProxies = SettingKey(
         "TRUSTED_PROXIES",
         kind: .list,
@@ -80,7 +73,7 @@ struct FrontendSettings {
         SharedSettings.keys + ServerSettings.keys + [
             listenAddress, manifestTimeout, stallTimeout, relaxedLogging, logRetention, scanTimeout,
             defaultOrganization, ScannerSettings.key, ScannerSettings.issuer, ServerSettings.certificate,
-            ServerSettings.key, shutdownDelay, trustedProxies, trustedProxyFields,
+            ServerSettings.key, ServerSettings.shutdownDelay, trustedProxies, trustedProxyFields,
         ]
 
     let blobDirectory: String
@@ -91,7 +84,7 @@ struct FrontendSettings {
     /// Throws a settings error that names the key.
     init(_ settings: SettingsReader) throws {
         blobDirectory = try settings.string(SharedSettings.blobDirectory)
-        departureDelay = try settings.duration(Self.shutdownDelay)
+        departureDelay = try settings.duration(ServerSettings.shutdownDelay)
         let listen = try settings.hostPort(Self.listenAddress)
         frontend.host = listen.host
         frontend.port = listen.port

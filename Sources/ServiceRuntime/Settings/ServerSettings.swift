@@ -27,6 +27,13 @@ package enum ServerSettings {
         default: "",
         help: "PEM file of the certificate's key"
     )
+    package static let shutdownDelay = SettingKey(
+        "SHUTDOWN_DELAY",
+        kind: .duration,
+        default: "0s",
+        help:
+            "between SIGTERM, from which on `/readyz` says no, and the end of accepting: as long as a balancer needs to see it"
+    )
 
     package static let keys = [hostname, scheme]
 }

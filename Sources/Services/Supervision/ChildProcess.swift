@@ -21,6 +21,8 @@ package final class ChildProcess: Sendable {
         package var stopGrace: Duration = .seconds(20)
         /// Account to run as; nil for our own.
         package var account: String?
+        /// Exit status of a first start that says that another one would end alike; nil for none.
+        package var refusal: Int32?
 
         package init(name: String, executable: String) {
             self.name = name
@@ -49,14 +51,26 @@ package final class ChildProcess: Sendable {
     package var name: String { configuration.name }
 
     /// Runs the process until ``stop()``; returns once it has ended.
+    /// - Throws: ``ChildRefusal``
     package func run() async throws {
         var pause = Self.firstPause
+        var isFirst = true
         while !stopping.isSet {
             try Task.checkCancellation()
             let start = ContinuousClock.now
             let end: String
             // A start that fails, for want of memory perhaps, is no other thing than a crash.
-            do { end = "\(try await runOnce())" } catch let error as SubprocessError { end = "\(error)" }
+            do {
+                let status = try await runOnce()
+                // One that has worked is started again in any case: the others do work.
+                if isFirst, let refusal = configuration.refusal, status == .exited(refusal) {
+                    throw ChildRefusal(name: name, status: refusal)
+                }
+                end = "\(status)"
+            } catch let error as SubprocessError {
+                end = "\(error)"
+            }
+            isFirst = false
             if stopping.isSet { return }
             if ContinuousClock.now - start > Self.healthyAfter { pause = Self.firstPause }
             logger.warning(

@@ -8,3 +8,11 @@ package struct SupervisionError: Error, CustomStringConvertible, Sendable {
 
     package var description: String { message }
 }
+
+/// A process that won't run as it was started; it has said why.
+package struct ChildRefusal: Error, CustomStringConvertible, Sendable {
+    package let name: String
+    package let status: Int32
+
+    package var description: String { "\(name) can't be started; the lines above say why" }
+}

@@ -95,7 +95,14 @@ struct Bringup {
             )
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for child in children { group.addTask { try await child.run() } }
+            for child in children {
+                group.addTask {
+                    do { try await child.run() } catch {
+                        stop.set()
+                        throw error
+                    }
+                }
+            }
             let result: Result<Void, any Error>
             do { result = .success(try await body()) } catch { result = .failure(error) }
             for child in children { child.stop() }
@@ -199,6 +206,8 @@ struct Bringup {
         _ database: String
     ) -> ChildProcess.Configuration {
         var configuration = ChildProcess.Configuration(name: name, executable: Self.programs + "/" + program)
+        configuration.refusal = Program.wrongSettingStatus
+        configuration.stopGrace = settings.stopGrace
         configuration.environment = [
             "ENTREPOT_DB_URI": database,
             "ENTREPOT_BLOB_DIRECTORY": folder.storage,

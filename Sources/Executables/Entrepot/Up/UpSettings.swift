@@ -34,13 +34,14 @@ struct UpSettings {
         "ADMIN_PASSWORD",
         kind: .secret,
         default: "",
-        help: "password of the superuser `admin` that a first start of `entrepot up` makes; a random one if empty"
+        help: "password of the superuser `admin` that a first start makes; a random one if empty"
     )
 
     static let keys =
         SharedSettings.keys + [
             data, listen, frontends, fetchers, allowedHosts, adminPassword, ScannerSettings.feature,
             ScannerSettings.endpoint, ScannerSettings.layersURL, ServerSettings.hostname, ServerSettings.certificate,
+            ServerSettings.shutdownDelay,
         ]
 
     /// Organizations of a first start that names none.
@@ -62,6 +63,8 @@ struct UpSettings {
     let isScanning: Bool
     /// Whether it is said how the scanner reaches a frontend.
     let hasLayersURL: Bool
+    /// How long a service may take to end before it is killed.
+    let stopGrace: Duration
     let logFormat: String
     /// `config.yaml`, empty for none.
     let config: String
@@ -118,6 +121,10 @@ struct UpSettings {
         hasLayersURL = try [ScannerSettings.layersURL, ServerSettings.hostname].contains {
             try !settings.string($0).isEmpty
         }
+        // What they do themselves when their time is over takes a moment, too.
+        stopGrace =
+            try settings.duration(SharedSettings.shutdownGrace) + settings.duration(ServerSettings.shutdownDelay)
+            + .seconds(5)
         logFormat = try settings.string(SharedSettings.logFormat)
         config = settings.path
         self.proxies = try proxies.map(Proxy.init)
