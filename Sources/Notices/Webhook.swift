@@ -4,7 +4,7 @@ import Crypto
 import Models
 
 /// Where an operator has something told.
-package struct Webhook: Sendable, Hashable {
+package struct Webhook: Sendable, Hashable, CustomStringConvertible {
     package let url: String
     /// Signs what is sent, so that the receiver knows who sent it. Nil: nothing is signed.
     package let secret: String?
@@ -13,6 +13,9 @@ package struct Webhook: Sendable, Hashable {
         self.url = url
         self.secret = secret
     }
+
+    /// Services are logged as they are made: neither the secret nor what an address may have of one is shown.
+    package var description: String { "(webhook)" }
 
     /// `sha256=` and the hex HMAC-SHA256 (RFC 2104) of the body.
     package func signature(of body: [UInt8]) -> String? {

@@ -79,4 +79,28 @@ import Testing
             }
         }
     }
+
+    @Test("without a secret it is told as well, and nothing is signed")
+    func unsigned() async throws {
+        try await RawServer.with({ connection in
+            try connection.request()
+            try connection.send("HTTP/1.1 204 Taken\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        }) { webhook in
+            try await ScriptedUpstream.with { upstream in
+                upstream.add(ImageFixture.single(seed: 903, size: 90_000), to: "a/b", tag: "v1")
+                try await Deployment.with(["up=\(upstream.url)"]) { deployment in
+                    try await deployment.addPruner(["ENTREPOT_QUOTA_WEBHOOK_URL": webhook.url + "/hook"])
+                    try await deployment.limit("up", to: 100_000)
+                    try await deployment.client.query(
+                        "INSERT INTO quota_threshold (quota_id, type, percent) SELECT id, 'Warning', 80 FROM quota"
+                    )
+                    #expect(try await deployment.registry.get("/v2/up/a/b/manifests/v1").status == 200)
+                    try await eventually("the crossing is told") { webhook.requests.count == 1 }
+                    let notice = try #require(webhook.requests.first)
+                    #expect(notice.values("X-Entrepot-Signature").isEmpty)
+                    #expect(try JSONDecoder().decode(Notice.self, from: Data(notice.body)).percent == 80)
+                }
+            }
+        }
+    }
 }

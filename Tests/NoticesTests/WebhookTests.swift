@@ -24,6 +24,15 @@ struct WebhookTests {
         #expect(Webhook(url: "http://example.test", secret: nil).signature(of: body) == nil)
     }
 
+    @Test("shows nobody its secret")
+    func secrecy() {
+        let webhook = Webhook(url: "https://user:word@example.test/?token=word", secret: "word")
+        struct Holder { let webhook: Webhook? }
+        for text in ["\(webhook)", "\(Holder(webhook: webhook))", String(reflecting: Holder(webhook: webhook))] {
+            #expect(!text.contains("word"), "\(text)")
+        }
+    }
+
     /// Queues a notice, and has it handled until its job is over; the pauses between attempts are left out.
     /// - Returns: how often it was tried, the state of the job, and the errors that it kept
     private func deliver(to webhook: Webhook?, attempts: Int = 5) async throws -> (Int, String, String) {

@@ -34,7 +34,7 @@ struct PrunerSettings {
         "QUOTA_WEBHOOK_SECRET",
         kind: .secret,
         default: "",
-        help: "signs what is posted, by HMAC-SHA256 in `X-Entrepot-Signature`"
+        help: "signs what is posted, by HMAC-SHA256 in `X-Entrepot-Signature`; nothing is signed if empty"
     )
 
     static let keys =
@@ -50,10 +50,7 @@ struct PrunerSettings {
         pruning.proofInterval = try settings.duration(Self.proofInterval)
         if let url = try settings.urlIfSet(Self.webhookURL) {
             let secret = try settings.secret(Self.webhookSecret)
-            guard !secret.isEmpty else {
-                throw settings.invalid(Self.webhookSecret, "", "is needed with QUOTA_WEBHOOK_URL")
-            }
-            pruning.webhook = Webhook(url: url, secret: secret)
+            pruning.webhook = Webhook(url: url, secret: secret.isEmpty ? nil : secret)
         }
         pruning.shutdownGrace = min(pruning.shutdownGrace, try settings.duration(SharedSettings.shutdownGrace) / 2)
     }
