@@ -13,6 +13,18 @@ package struct EntityTag: Hashable, Sendable, CustomStringConvertible {
     /// Same as ``rawValue``.
     package var description: String { rawValue }
 
+    /// Compares with `If-Match`, if there is one: strongly (RFC 9110 section 13.1.1), and `*` matches all that exists.
+    /// - Throws: ``RegistryError`` 412 when it doesn't name this tag.
+    package func checkIfMatch(_ headerValues: [String]) throws(RegistryError) {
+        guard !headerValues.isEmpty else { return }
+        let isNamed = headerValues.contains { value in
+            Self.elements(of: value).contains { $0 == "*" || $0 == rawValue }
+        }
+        guard isNamed else {
+            throw RegistryError(.unsupported, status: 412, message: "If-Match doesn't name what is here: \(rawValue)")
+        }
+    }
+
     /// Whether an `If-None-Match` names this tag, so that the answer is 304.
     ///
     /// Compares weakly (RFC 9110 section 13.1.2); `*` matches everything that exists. A tag without quotes is

@@ -12,8 +12,9 @@ extension RegistryRequest {
     ///   - method: Method of the request.
     ///   - target: Raw request target in origin form, `path[?query]`.
     /// - Throws: ``RegistryError``: 404 `UNSUPPORTED` for a path that is no endpoint, 405 `UNSUPPORTED` with `Allow`
-    ///   for a method that the endpoint does not have, 400 `NAME_INVALID`, `DIGEST_INVALID`, `MANIFEST_INVALID` (for
-    ///   a tag, since the specification has no code for it) or `UNSUPPORTED` (for a query).
+    ///   for a method that the endpoint does not have (empty for uploads, RFC 9110 section 10.2.1), 400
+    ///   `NAME_INVALID`, `DIGEST_INVALID`, `MANIFEST_INVALID` (for a tag, since the specification has no code for it)
+    ///   or `UNSUPPORTED` (for a query).
     package init(method: HTTPRequest.Method, target: String) throws(RegistryError) {
         let mark = target.utf8.firstIndex(of: UInt8(ascii: "?")) ?? target.endIndex
         let path = target[..<mark]
@@ -117,7 +118,7 @@ extension RegistryRequest {
         path: Substring
     ) throws(RegistryError) -> Route {
         guard !session.isEmpty else {
-            guard method == .post else { throw notAllowed(method, for: path, allowed: [.post]) }
+            guard method == .post else { throw notAllowed(method, for: path, allowed: []) }
             return .push(.startUpload(name))
         }
         guard session.utf8.count <= 255, session.utf8.allSatisfy(\.isUnreserved), session != ".", session != ".." else {
@@ -129,7 +130,7 @@ extension RegistryRequest {
         case .put: return .push(.finishUpload(name, session: session))
         case .get, .head: return .push(.uploadStatus(name, session: session))
         case .delete: return .push(.cancelUpload(name, session: session))
-        default: throw notAllowed(method, for: path, allowed: [.get, .head, .patch, .put, .delete])
+        default: throw notAllowed(method, for: path, allowed: [])
         }
     }
 

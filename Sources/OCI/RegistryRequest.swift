@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import HTTPTypes
+
 /// One request of the registry protocol, made from method and target at the edge of the frontend, or the other way
 /// round for a request to upstream (distribution-spec "Endpoints").
 package struct RegistryRequest: Hashable, Sendable {
@@ -73,6 +75,14 @@ extension RegistryRequest.PushKind {
             .continueUpload(let name, _), .finishUpload(let name, _), .uploadStatus(let name, _),
             .cancelUpload(let name, _):
             name
+        }
+    }
+
+    /// What the same path allows where images are only pulled; nothing, for uploads.
+    package var methodsToPull: [HTTPRequest.Method] {
+        switch self {
+        case .putManifest, .deleteManifest, .deleteBlob: [.get, .head]
+        case .startUpload, .continueUpload, .finishUpload, .uploadStatus, .cancelUpload: []
         }
     }
 }

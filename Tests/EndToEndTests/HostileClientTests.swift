@@ -30,6 +30,28 @@ import Testing
         }
     }
 
+    @Test("a request that doesn't say its host, or says two, is refused, and what follows it isn't answered")
+    func hosts() async throws {
+        let next = "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
+        let requests = [
+            "GET /v2/ HTTP/1.1\r\n\r\n", "GET /v2/ HTTP/1.1\r\nHost: x\r\nhost: x\r\n\r\n",
+            "GET /v2/ HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n",
+            "POST /v2/auth HTTP/1.1\r\nContent-Length: 12\r\n\r\ngrant_type=x",
+        ]
+        try await Deployment.with([], fetchers: 0) { deployment in
+            let port = try #require(deployment.registry.base.split(separator: ":").last.flatMap { Int($0) })
+            for request in requests {
+                let answer = try rawExchange(port: port, request + next)
+                #expect(answer.hasPrefix("HTTP/1.1 400 ") && answer.hasSuffix("}]}"), "\(request): \(answer)")
+                #expect(answer.contains("UNSUPPORTED") && !answer.contains(" 401 "), "\(request): \(answer)")
+            }
+            let head = try rawExchange(port: port, "HEAD /v2/ HTTP/1.1\r\n\r\n")
+            #expect(head.hasPrefix("HTTP/1.1 400 ") && head.hasSuffix("\r\n\r\n"), "\(head)")
+            let second = try rawExchange(port: port, next + requests[0])
+            #expect(second.hasPrefix("HTTP/1.1 401 ") && second.contains("HTTP/1.1 400 "), "\(second)")
+        }
+    }
+
     @Test("HTTP/1.0, absolute targets and odd methods are answered like the rest")
     func oddities() async throws {
         try await Deployment.with([], fetchers: 0) { deployment in

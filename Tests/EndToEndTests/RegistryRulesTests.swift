@@ -22,18 +22,22 @@ import Testing
         }
     }
 
-    @Test("push verbs are refused with an OCI error")
+    @Test("push verbs are refused with an OCI error, and with what their path allows")
     func push() async throws {
         let digest = OCI.Digest.of(Array("x".utf8))
-        let requests: [(HTTPRequest.Method, String)] = [
-            (.post, "/v2/up/a/blobs/uploads/"), (.post, "/v2/up/a/blobs/uploads/?mount=\(digest)&from=up/b"),
-            (.put, "/v2/up/a/blobs/uploads/1?digest=\(digest)"), (.patch, "/v2/up/a/blobs/uploads/1"),
-            (.put, "/v2/up/a/manifests/t"), (.delete, "/v2/up/a/manifests/t"), (.delete, "/v2/up/a/blobs/\(digest)"),
+        let uploads = "/v2/up/a/blobs/uploads/"
+        let requests: [(HTTPRequest.Method, String, allow: String)] = [
+            (.post, uploads, ""), (.post, "\(uploads)?mount=\(digest)&from=up/b", ""), (.put, uploads, ""),
+            (.patch, uploads, ""), (.put, "\(uploads)1?digest=\(digest)", ""), (.patch, "\(uploads)1", ""),
+            (.get, "\(uploads)1", ""), (.put, "/v2/up/a/manifests/t", "GET, HEAD"),
+            (.post, "/v2/up/a/manifests/t", "GET, HEAD"), (.delete, "/v2/up/a/manifests/t", "GET, HEAD"),
+            (.delete, "/v2/up/a/blobs/\(digest)", "GET, HEAD"),
         ]
         try await Deployment.with(["up=http://127.0.0.1:9"], fetchers: 0) { deployment in
-            for (method, path) in requests {
+            for (method, path, allow) in requests {
                 let got = try await deployment.registry.send(method, path, body: Array("{}".utf8))
                 #expect(got.status == 405 && got.errorCode == "UNSUPPORTED", "\(method) \(path): \(got.text)")
+                #expect(got.headers[.allow] == allow, "\(method) \(path)")
             }
         }
     }

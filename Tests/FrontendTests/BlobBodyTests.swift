@@ -107,12 +107,16 @@ struct BlobBodyTests {
     }
 
     /// Replaces the source while its first bytes are being sent.
-    private func restarted(with bytes: [UInt8], sent first: Int64) async throws -> WrittenReply {
+    private func restarted(
+        with bytes: [UInt8],
+        sent first: Int64,
+        _ parts: [BlobBody.Part] = [.slice(0..<Self.size)]
+    ) async throws -> WrittenReply {
         let handle = try bench.join()
         let (_, old) = try bench.partial(bench.blob.bytes(0..<first))
         let signalling = SignallingPartial(old)
         handle.follow.arriving(signalling, progress(first))
-        async let written = bench.reply(.arriving(handle), [.slice(0..<Self.size)]).written()
+        async let written = bench.reply(.arriving(handle), parts).written()
         await signalling.isRead(upTo: 1)
         let (_, new) = try bench.partial(bytes)
         handle.follow.arriving(new, progress(Self.size, isVerified: true))
@@ -132,6 +136,29 @@ struct BlobBodyTests {
         let written = try await restarted(with: BlobFixture(seed: 2, size: Self.size).bytes, sent: 300_000)
         #expect((written.failure as? FetchFailure)?.cause == .badContent)
         #expect(written.body == bench.blob.bytes(0..<300_000))
+        #expect(!written.isEnded)
+    }
+
+    /// The second part is none of what the old source has.
+    private static let apart: [BlobBody.Part] = [
+        .slice(0..<300_000), .text(Array("--".utf8)), .slice(400_000..<500_000),
+    ]
+
+    @Test("a part that comes from a fetch that began anew follows those before it, if it has the same bytes")
+    func restartedBetweenParts() async throws {
+        let written = try await restarted(with: bench.blob.bytes, sent: 300_000, Self.apart)
+        #expect(written.failure == nil)
+        let expected = bench.blob.bytes(0..<300_000) + Array("--".utf8) + bench.blob.bytes(400_000..<500_000)
+        #expect(written.body == expected)
+        #expect(written.isEnded)
+    }
+
+    @Test("parts of one response never come from fetches with different bytes")
+    func restartedBetweenOtherParts() async throws {
+        let other = BlobFixture(seed: 2, size: Self.size).bytes
+        let written = try await restarted(with: other, sent: 300_000, Self.apart)
+        #expect((written.failure as? FetchFailure)?.cause == .badContent)
+        #expect(written.body == bench.blob.bytes(0..<300_000) + Array("--".utf8))
         #expect(!written.isEnded)
     }
 }

@@ -32,6 +32,21 @@ import Testing
     }
 
     @Test(
+        "If-Match compares strongly, over all values, and holds when there is none",
+        arguments: [
+            ([], true), (["\"\(Samples.zeros)\""], true), (["*"], true), ([" * "], true),
+            (["\"a\" ,\t\"\(Samples.zeros)\""], true), (["\"a\"", "\"\(Samples.zeros)\""], true),
+            (["W/\"\(Samples.zeros)\""], false), (["\"\(Samples.ones)\""], false), ([Samples.zeros], false),
+            ([""], false), (["\"*\""], false), (["\"a,\(Samples.zeros)\""], false),
+        ]
+    )
+    func match(_ values: [String], _ holds: Bool) {
+        let error = registryError { () throws(RegistryError) in try tag.checkIfMatch(values) }
+        #expect(error?.status == (holds ? nil : 412))
+        #expect(error?.code == (holds ? nil : RegistryError.Code.unsupported))
+    }
+
+    @Test(
         "If-Range compares strongly, and a date never matches",
         arguments: [
             ("\"\(Samples.zeros)\"", true), (" \"\(Samples.zeros)\" ", true), ("W/\"\(Samples.zeros)\"", false),

@@ -70,7 +70,6 @@ import Testing
             (.post, "/v2/a/manifests/x"), (.patch, "/v2/a/manifests/x"), (.put, "/v2/a/blobs/\(Samples.zeros)"),
             (.post, "/v2/a/blobs/\(Samples.zeros)"), (.post, "/v2/a/tags/list"), (.delete, "/v2/a/tags/list"),
             (.put, "/v2/a/referrers/\(Samples.zeros)"), (.trace, "/v2/a/manifests/x"),
-            (.get, "/v2/a/blobs/uploads/"), (.head, "/v2/a/blobs/uploads"), (.post, "/v2/a/blobs/uploads/x"),
         ]
     )
     func methods(_ method: HTTPRequest.Method, _ target: String) {
@@ -79,6 +78,20 @@ import Testing
         #expect(error?.code == .unsupported)
         #expect(error?.allowedMethods?.isEmpty == false)
         #expect(error?.allowedMethods?.contains(method) == false)
+    }
+
+    @Test(
+        "paths of uploads are 405 for other methods and say that nothing is allowed",
+        arguments: [
+            (HTTPRequest.Method.get, "/v2/a/blobs/uploads/"), (.head, "/v2/a/blobs/uploads"),
+            (.put, "/v2/a/blobs/uploads/"), (.patch, "/v2/a/blobs/uploads/"), (.post, "/v2/a/blobs/uploads/x"),
+        ]
+    )
+    func uploads(_ method: HTTPRequest.Method, _ target: String) {
+        let error = refusal(method, target)
+        #expect(error?.status == 405)
+        #expect(error?.allowedMethods == [])
+        #expect(error?.headers()[.allow] == "")
     }
 
     @Test(

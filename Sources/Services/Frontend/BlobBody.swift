@@ -44,37 +44,54 @@ struct BlobBody: Sendable {
                 }
             }
         case .arriving(let handle):
+            var attempt = Attempt()
             for part in parts {
                 switch part {
                 case .text(let text): try await writer.write(ByteBuffer(bytes: text))
-                case .slice(let slice): try await send(slice, of: handle.follow, through: &sender, to: &writer)
+                case .slice(let slice):
+                    try await send(slice, of: handle.follow, after: &attempt, through: &sender, to: &writer)
                 }
             }
         }
     }
 
-    /// Sends the slice as it arrives. When the fetch had to begin anew, goes on only if what this client has been sent
-    /// is what the new attempt has, too.
+    /// Where this response's bytes have come from so far.
+    private struct Attempt {
+        var source: (any BlobReader)?
+        var ranges: [Range<Int64>] = []
+
+        /// Whether the other attempt has what was sent of this one.
+        func isSame(as other: any BlobReader) async throws -> Bool {
+            guard let source, source !== other else { return true }
+            for range in ranges {
+                guard try await PrefixComparison.isSame(source, other, in: range) else { return false }
+            }
+            return true
+        }
+    }
+
+    /// Sends the slice as it arrives. When the fetch had to begin anew, goes on only if what this client has been sent,
+    /// of this slice and of those before, is what the new attempt has, too.
     @concurrent
     private func send(
         _ slice: Range<Int64>,
         of follow: BlobFollow,
+        after attempt: inout Attempt,
         through sender: inout RegionSender,
         to writer: inout any ResponseBodyWriter
     ) async throws {
         var sent = slice.lowerBound
-        var source: (any BlobReader)?
+        attempt.ranges.append(sent..<sent)
         while sent < slice.upperBound {
             let window = try await follow.window(beyond: sent)
-            if let source, source !== window.source,
-                try await !PrefixComparison.isSame(source, window.source, in: slice.lowerBound..<sent)
-            {
+            guard try await attempt.isSame(as: window.source) else {
                 throw FetchFailure(.badContent, "blob \(follow.fetch.digest) began anew with other bytes")
             }
-            source = window.source
+            attempt.source = window.source
             let end = min(window.end, slice.upperBound)
             try await sender.send(sent..<end, of: window.source, to: &writer)
             sent = end
+            attempt.ranges[attempt.ranges.count - 1] = slice.lowerBound..<sent
         }
     }
 }

@@ -36,6 +36,7 @@ struct BlobEndpoint: Sendable {
             case .stored: .hit
             case .absent: .miss
             }
+        try tag.checkIfMatch(headers[values: .ifMatch])
         if tag.ifNoneMatch(headers[values: .ifNoneMatch]) {
             return (Reply(status: 304, headers: fields), outcome)
         }
@@ -43,7 +44,8 @@ struct BlobEndpoint: Sendable {
         var parts: [BlobBody.Part] = size > 0 ? [.slice(0..<size)] : []
         var length = size
         fields[.contentType] = "application/octet-stream"
-        switch range(headers, size: size, tag: tag) {
+        // Only GET has ranges (RFC 9110 section 14.2).
+        switch isHead ? RangeResolution.whole : range(headers, size: size, tag: tag) {
         case .whole:
             break
         case .unsatisfiable:

@@ -207,7 +207,7 @@ package struct FrontendService: Service {
                 try await responder.respond(to: request, writer, on: channel)
             },
             configuration: HTTP1Channel.Configuration(
-                additionalChannelHandlers: [FileRegionHandler(), ProtocolErrorHandler()],
+                additionalChannelHandlers: [FileRegionHandler()],
                 idleTimeout: TimeAmount(configuration.idleTimeout),
                 httpDecoderConfiguration: decoder
             )

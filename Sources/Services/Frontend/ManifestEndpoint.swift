@@ -34,6 +34,7 @@ struct ManifestEndpoint: Sendable {
         let manifest = pulled.manifest
         try await gate.check(manifest, in: place)
         let tag = EntityTag(manifest.digest)
+        try tag.checkIfMatch(headers[values: .ifMatch])
         var reply = Reply(
             status: 200,
             headers: [

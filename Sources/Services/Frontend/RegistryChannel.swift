@@ -4,6 +4,7 @@ import HummingbirdCore
 import Logging
 import NIOCore
 import NIOHTTPTypes
+import NIOHTTPTypesHTTP1
 
 /// A connection whose requests are answered on the event loop that reads and writes it: on the way from one thread to
 /// another and back, a small answer would spend as much as on everything else. What takes long has queues of its own: files
@@ -15,6 +16,8 @@ struct RegistryChannel: ServerChildChannel {
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<HTTP1Channel.Value> {
         http1.setup(channel: channel, logger: logger).flatMapThrowing { value in
             let pipeline = channel.pipeline.syncOperations
+            let codec = try pipeline.handler(type: HTTP1ToHTTPServerCodec.self)
+            try pipeline.addHandler(HTTP1Rules(), position: .before(codec))
             // That one counts requests, for idle connections and for shutdowns: it sees ours, too.
             let counting = try pipeline.handler(type: HTTPConnectionStateHandler.self)
             try pipeline.addHandler(handler(on: channel.eventLoop), position: .after(counting))

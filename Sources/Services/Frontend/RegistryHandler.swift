@@ -58,7 +58,12 @@ final class RegistryHandler: ChannelDuplexHandler, RemovableChannelHandler {
         if case .head(let head) = part {
             guard case .nobody = turn else { return false }
             (isRead, isAnswered) = (false, false)
-            turn = responder.isOurs(head) ? .ours(head) : .theirs
+            // A client that waits with its body is answered at once, or told to go on (RFC 9110 section 10.1.1).
+            let isExpecting = head.headerFields[.expect] != nil
+            turn = responder.isOurs(head) && !isExpecting ? .ours(head) : .theirs
+            if isExpecting, responder.readsBody(head) {
+                context.writeAndFlush(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
+            }
         }
         if case .end = part { isRead = true }
         switch turn {
@@ -75,14 +80,12 @@ final class RegistryHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func answer(_ head: HTTPRequest, _ context: ChannelHandlerContext) {
         let request = Request(head: head, body: RequestBody(buffer: ByteBuffer()))
-        let isLast = head.headerFields[.connection]?.lowercased() == "close"
         let (loop, channel) = (context.eventLoop, context.channel)
         let (handler, bound) = (NIOLoopBound(self, eventLoop: loop), NIOLoopBound(context, eventLoop: loop))
         // Nobody's child, as a handler has no task: it ends with its connection.
         task = Task(executorPreference: executor) {
             // Reached through the handler: a copy of the responder in each task would cost more than its smaller steps.
-            var exchange = await handler.value.responder.answer(request, on: channel)
-            if isLast { exchange.reply.headers[.connection] = "close" }
+            let exchange = await handler.value.responder.answer(request, on: channel)
             var failure: (any Error)?
             do {
                 try await handler.value.write(exchange.reply, isHead: request.method == .head, bound)
@@ -91,7 +94,7 @@ final class RegistryHandler: ChannelDuplexHandler, RemovableChannelHandler {
             }
             // Before the end of the answer, after which a shutdown doesn't wait for us.
             handler.value.responder.end(exchange, failure: failure)
-            handler.value.end(failure, isLast: isLast, bound.value)
+            handler.value.end(failure, bound.value)
         }
     }
 
@@ -110,14 +113,9 @@ final class RegistryHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     /// Throwing after the head has gone out cuts the connection: the only way to tell a client that the rest won't come.
-    private func end(_ failure: (any Error)?, isLast: Bool, _ context: ChannelHandlerContext) {
+    private func end(_ failure: (any Error)?, _ context: ChannelHandlerContext) {
         task = nil
         guard failure == nil else { return context.close(promise: nil) }
-        guard !isLast else {
-            let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-            return context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in bound.value.close(promise: nil)
-            }
-        }
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         isAnswered = true
         endTurn(context)

@@ -33,6 +33,14 @@ struct RegistryResponder: Sendable {
         (head.method == .get || head.method == .head) && !isOthers(head.path ?? "")
     }
 
+    /// Whether whoever answers the request reads its body.
+    func readsBody(_ head: HTTPRequest) -> Bool {
+        let path = head.path ?? ""
+        guard !isOthers(path) else { return true }
+        return head.method == .post
+            && (path.prefix { $0 != "?" } == TokenService.path || path.hasPrefix(ScannerEndpoint.prefix))
+    }
+
     private func isOthers(_ path: String) -> Bool { other?.prefixes.contains(where: path.hasPrefix) == true }
 
     /// Answers what has a body, and what belongs to the other service.
@@ -53,7 +61,9 @@ struct RegistryResponder: Sendable {
             }
             status = response.status.code
             response.headers[.requestID] = id.rawValue
-            return try await writer.write(response: response.head, body: response.body)
+            // What follows the head of an answer to HEAD would be taken for the next answer (RFC 9110 section 9.3.2).
+            let body = request.method == .head ? ResponseBody() : response.body
+            return try await writer.write(response: response.head, body: body)
         }
         let exchange = await answer(request, on: channel)
         let body = exchange.reply.responseBody(on: channel, isHead: request.method == .head)
@@ -161,7 +171,7 @@ struct RegistryResponder: Sendable {
         _ request: Request,
         from origin: RequestOrigin
     ) async throws -> (Reply, PullOutcome?) {
-        if case .push = parsed.route { throw Self.readOnly }
+        if case .push(let kind) = parsed.route { throw Self.readOnly(kind) }
         let caller = try await access.caller(request.headers, for: origin)
         switch parsed.route {
         case .ping:
@@ -193,8 +203,8 @@ struct RegistryResponder: Sendable {
                 after: last
             )
             return (reply, nil)
-        case .push:
-            throw Self.readOnly
+        case .push(let kind):
+            throw Self.readOnly(kind)
         }
     }
 
@@ -248,11 +258,14 @@ struct RegistryResponder: Sendable {
         }
     }
 
-    private static let readOnly = RegistryError(
-        .unsupported,
-        status: 405,
-        message: "this is a cache: images are pulled through it, and pushed to the registry that it stands for"
-    )
+    private static func readOnly(_ kind: RegistryRequest.PushKind) -> RegistryError {
+        RegistryError(
+            .unsupported,
+            status: 405,
+            message: "this is a cache: images are pulled through it, and pushed to the registry that it stands for",
+            allowedMethods: kind.methodsToPull
+        )
+    }
 
     /// What the path means, unless a mirror's request says which registry it means.
     private func place(
