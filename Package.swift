@@ -162,8 +162,8 @@ let package = Package(
         library(
             "Accounts",
             [
-                "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", crypto, cryptoExtras, jwt, logging,
-                serviceLifecycle,
+                "Addresses", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough", crypto, cryptoExtras, jwt,
+                logging, serviceLifecycle,
             ]
         ),
         library("Notices", ["HTTPTransport", "Jobs", "Models", crypto, httpTypes, logging]),

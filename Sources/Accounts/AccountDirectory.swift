@@ -36,10 +36,17 @@ package struct AccountDirectory: Sendable {
         return found
     }
 
-    /// The account, unless it is gone or disabled, or the credential that vouched for it isn't good any more.
-    package func find(_ id: AccountID, vouchedBy credential: AccessTokenID?) async throws -> Account? {
-        guard let standing = try await find(id), standing.account.isEnabled else { return nil }
-        if let credential, !standing.liveTokens.contains(credential) { return nil }
-        return standing.account
+    /// Whose token it is, unless the account is gone or disabled, or what vouched for it isn't good any more: a robot's or
+    /// API's token, or the password of that time. Nil for a token of nobody, too.
+    package func find(bearerOf token: RegistryToken) async throws -> Account? {
+        guard let id = token.account, let standing = try await find(id), standing.account.isEnabled else { return nil }
+        let isVouchedFor =
+            if let credential = token.credential {
+                standing.liveTokens.contains(credential)
+            } else {
+                // Older programs' tokens say none: they are good for a password that was never changed.
+                (token.generation ?? 0) == standing.account.passwordGeneration
+            }
+        return isVouchedFor ? standing.account : nil
     }
 }

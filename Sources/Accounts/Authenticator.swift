@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Crypto
-import Dispatch
 import Foundation
 package import Logging
 import Metadata
@@ -16,6 +15,8 @@ package final class Authenticator: Service {
     package enum Outcome: Sendable, Hashable {
         /// - credential: the token that was sent in place of a password
         case accepted(Account, credential: AccessTokenID?)
+        /// A good token, but not for this purpose. That is no guess, and isn't counted as one.
+        case insufficient
         case refused
         /// Too many failures, or too much to do: nothing was checked. Worth another try after so many seconds, 1 at least.
         case throttled(retryAfterSeconds: Int)
@@ -24,6 +25,18 @@ package final class Authenticator: Service {
     /// What somebody wants to do.
     package enum Purpose: Sendable {
         case pull, management
+
+        fileprivate var scope: String {
+            switch self {
+            case .pull: Authenticator.pullScope
+            case .management: Authenticator.managementScope
+            }
+        }
+    }
+
+    /// Too much is being hashed: worth another try after so many seconds.
+    package struct TooBusy: Error {
+        package let retryAfterSeconds = 2
     }
 
     /// Scope of tokens that may pull.
@@ -32,32 +45,40 @@ package final class Authenticator: Service {
     package static let managementScope = "org:admin"
     /// User name that goes with any account's token.
     private static let anyName = "$oauthtoken"
-    /// Hashing takes a core and 32 MiB: it is done one at a time, and not for more than these.
+    /// Logins that may wait for their turn.
     private static let maximumWaiting = 32
+    /// New passwords wait only where the line is short: whoever changes many can't keep others from logging in.
+    private static let maximumBeforeNew = 8
     private static let sweepInterval: Duration = .seconds(60)
 
     private let client: PostgresClient
+    private let signer: TokenSigner
     private let logger: Logger
     private let accounts = AccountStore()
     private let tokens = AccessTokenStore()
-    private let throttle = LoginThrottleStore()
+    private let limiter: LoginLimiter
     private let log = LogStore()
-    private let queue = DispatchQueue(label: "entrepot.password-hashing")
-    private let waiting = Atomic(0)
+    private let line = HashingLine()
+    /// One check for all who send the same at the same time: a fleet that starts takes one place in the line, and a password
+    /// that is wrong was guessed once.
+    private let checking = Coalescer<[UInt8], Outcome?>()
     /// What was verified a moment ago; the key holds the stored hash, so that a new password ends it.
     private let verified = BoundedCache<[UInt8], Bool>(maximumCost: 10_000, lifetime: .seconds(60))
     /// Nobody's: hashed when there is no account of a name, so that the time tells nothing.
     private let decoy = Mutex<PasswordHash?>(nil)
 
-    package init(client: PostgresClient, logger: Logger) {
+    /// - Parameter signer: of the tokens that the registry gives
+    package init(client: PostgresClient, signer: TokenSigner, logger: Logger) {
         self.client = client
+        self.signer = signer
+        limiter = LoginLimiter(client: client)
         self.logger = logger
     }
 
-    /// Forgets old failures until cancelled: guessed names would be rows without end.
+    /// Forgets old failures until cancelled.
     package func run() async throws {
         while !Task.isCancelled {
-            do { try await throttle.sweep(on: client) } catch is CancellationError { return } catch {
+            do { try await limiter.sweep() } catch is CancellationError { return } catch {
                 logger.warning("failed logins can't be forgotten", metadata: ["error": "\(error)"])
             }
             do { try await Task.sleep(for: Self.sweepInterval) } catch { return }
@@ -73,110 +94,110 @@ package final class Authenticator: Service {
         from address: String,
         for purpose: Purpose = .pull
     ) async throws -> Outcome {
-        if let token = SecretToken(secret) {
-            if let (account, credential) = try await find(token, name: name, purpose) {
-                return .accepted(account, credential: credential)
-            }
-            return try await refusal(of: name, address) { false } ?? .refused
-        }
-        guard let name = AccountName(rawValue: name), PasswordHash.lengths.contains(secret.utf8.count) else {
-            return try await refusal(of: name, address) { false } ?? .refused
-        }
+        if let token = SecretToken(secret), let outcome = try await login(token, name: name, purpose) { return outcome }
+        // What looks like a token may be somebody's password all the same; robots have none.
+        guard let name = AccountName(rawValue: name), PasswordHash.lengths.contains(secret.utf8.count),
+            name.robotOrganization == nil || SecretToken(secret) == nil
+        else { return try await refuse(name, from: address) }
         let account = try await accounts.find(name, on: client)
-        var stored: PasswordHash?
-        if let account {
-            stored = try await accounts.passwordHash(of: account.id, on: client).flatMap(PasswordHash.init)
-        }
-        if let account, let stored, account.isEnabled, verified[Self.key(stored, secret)] == true {
-            return .accepted(account, credential: nil)
-        }
-        let hash = stored
-        let refusal = try await refusal(of: name.rawValue, address) { [self] in
-            let isRight = try await matches(hash, secret)
-            return isRight && account?.isEnabled == true
+        let stored = try await passwordHash(of: account)
+        let key = Self.key(name, stored, secret)
+        if let account, verified[key] == true { return .accepted(account, credential: nil) }
+        let refusal = try await checking.value(for: key) { () async throws -> Outcome? in
+            if let refusal = try await check(name, secret, stored, from: address) { return refusal }
+            verified.insert(true, for: key)
+            if let account { try await accounts.noteLogin(account.id, on: client) }
+            return nil
         }
         if let refusal { return refusal }
-        guard let account, let stored else { return .refused }
-        verified.insert(true, for: Self.key(stored, secret))
-        try await accounts.noteLogin(account.id, on: client)
+        guard let account else { return .refused }
         return .accepted(account, credential: nil)
+    }
+
+    /// Nil for who has no password, and for who isn't let in with it either.
+    private func passwordHash(of account: Account?) async throws -> PasswordHash? {
+        guard let account, account.isEnabled else { return nil }
+        return try await accounts.passwordHash(of: account.id, on: client).flatMap(PasswordHash.init)
     }
 
     /// Checks a token alone.
     package func login(token text: String, from address: String, for purpose: Purpose) async throws -> Outcome {
-        try await login(Self.anyName, text, from: address, for: purpose)
+        // What the registry gives is for pulling, and goes to where that is done.
+        if SecretToken(text) == nil, try await signer.verify(text, service: RegistryToken.service) != nil {
+            return .insufficient
+        }
+        return try await login(Self.anyName, text, from: address, for: purpose)
     }
 
-    private func find(
-        _ token: SecretToken,
-        name: String,
-        _ purpose: Purpose
-    ) async throws -> (Account, AccessTokenID)? {
-        let scope = purpose == .pull ? Self.pullScope : Self.managementScope
-        guard let found = try await tokens.find(hash: token.hash, on: client), found.scopes.contains(scope),
+    /// Nil for what is no token, or not any more, or another account's.
+    private func login(_ token: SecretToken, name: String, _ purpose: Purpose) async throws -> Outcome? {
+        guard let found = try await tokens.find(hash: token.hash, on: client),
             let account = try await accounts.find(found.account, on: client), account.isEnabled,
             name == account.name.rawValue || name == Self.anyName
         else { return nil }
+        guard found.scopes.contains(purpose.scope) else { return .insufficient }
         try await tokens.noteUse(found.token, on: client)
-        return (account, found.token)
+        return .accepted(account, credential: found.token)
     }
 
-    /// Why somebody isn't let in; nil when the check says that they are right. It isn't run when there were too many
-    /// failures before, and one more is counted when it says no.
-    private func refusal(
-        of name: String,
-        _ address: String,
-        unless isRight: () async throws -> Bool
+    /// Why somebody isn't let in whose secret can't be right.
+    private func refuse(_ name: String, from address: String) async throws -> Outcome {
+        switch try await limiter.begin(name, from: address) {
+        case .blocked(let wait): return Self.throttled(wait)
+        case .admitted(let attempt): return try await fail(attempt, of: name, from: address)
+        }
+    }
+
+    /// Why somebody isn't let in; nil when the password is right.
+    ///
+    /// Attempts are counted one at a time, as they are checked: many that are right don't count together.
+    private func check(
+        _ name: AccountName,
+        _ password: String,
+        _ stored: PasswordHash?,
+        from address: String
     ) async throws -> Outcome? {
-        let keys = ["account:\(name.prefix(255))", "address:\(address)"]
-        let block = try await throttle.block(of: keys, on: client)
-        guard block == .zero else {
-            return .throttled(retryAfterSeconds: Int(block.components.seconds) + 1)
-        }
         do {
-            if try await isRight() {
-                try await throttle.forget(keys[0], on: client)
-                return nil
+            return try await line.turn(behind: Self.maximumWaiting) { () async throws -> Outcome? in
+                switch try await limiter.begin(name.rawValue, from: address) {
+                case .blocked(let wait): return Self.throttled(wait)
+                case .admitted(let attempt):
+                    guard try await matches(stored, password) else {
+                        return try await fail(attempt, of: name.rawValue, from: address)
+                    }
+                    try await limiter.succeeded(attempt)
+                    return nil
+                }
             }
-        } catch is TooBusy {
-            return .throttled(retryAfterSeconds: 2)
+        } catch let busy as TooBusy {
+            return .throttled(retryAfterSeconds: busy.retryAfterSeconds)
         }
-        logger.notice("login failed", metadata: ["account": "\(name.prefix(255))", "address": "\(address)"])
-        let entry = LogEntry(.failedLogin, address: address, metadata: ["account": String(name.prefix(255))])
-        try await log.append([entry], on: client)
-        let failures = try await throttle.fail(keys, on: client)
-        for (key, forgiven) in zip(keys, [ThrottleRules.forgiven.account, ThrottleRules.forgiven.address]) {
-            let block = ThrottleRules.block(afterFailures: failures[key] ?? 0, forgiven: forgiven)
-            if block > .zero { try await throttle.setBlock(block, of: key, on: client) }
-        }
+    }
+
+    private static func throttled(_ wait: Duration) -> Outcome {
+        .throttled(retryAfterSeconds: Int(wait.components.seconds) + 1)
+    }
+
+    private func fail(_ attempt: LoginLimiter.Attempt, of name: String, from address: String) async throws -> Outcome {
+        try await limiter.failed(attempt)
+        let name = LoginLimiter.kept(name)
+        logger.notice("login failed", metadata: ["account": "\(name)", "address": "\(address)"])
+        try await log.append([LogEntry(.failedLogin, address: address, metadata: ["account": name])], on: client)
         return .refused
     }
 
-    private struct TooBusy: Error {}
-
     private func matches(_ stored: PasswordHash?, _ password: String) async throws -> Bool {
-        guard waiting.add(1, ordering: .relaxed).newValue <= Self.maximumWaiting else {
-            waiting.subtract(1, ordering: .relaxed)
-            throw TooBusy()
-        }
-        defer { waiting.subtract(1, ordering: .relaxed) }
-        return try await withCheckedThrowingContinuation { continuation in
-            queue.async { [self] in
-                continuation.resume(
-                    with: Result {
-                        let hash = try stored ?? decoyHash()
-                        return try hash.matches(password) && stored != nil
-                    }
-                )
-            }
+        try await line.compute { [self] in
+            let hash = try stored ?? decoyHash()
+            return try hash.matches(password) && stored != nil
         }
     }
 
     /// Hashes a new password; one at a time, as checks are done.
-    /// - Throws: what the key derivation throws
+    /// - Throws: ``TooBusy``; what the key derivation throws
     package func hash(_ password: String) async throws -> PasswordHash {
-        try await withCheckedThrowingContinuation { continuation in
-            queue.async { continuation.resume(with: Result { try PasswordHash(of: password) }) }
+        try await line.turn(behind: Self.maximumBeforeNew) {
+            try await line.compute { try PasswordHash(of: password) }
         }
     }
 
@@ -187,7 +208,8 @@ package final class Authenticator: Service {
         return made
     }
 
-    private static func key(_ stored: PasswordHash, _ password: String) -> [UInt8] {
-        Array(SHA256.hash(data: Data((stored.description + "\0" + password).utf8)))
+    private static func key(_ name: AccountName, _ stored: PasswordHash?, _ password: String) -> [UInt8] {
+        let parts = [name.rawValue, stored?.description ?? "", password]
+        return Array(SHA256.hash(data: Data(parts.joined(separator: "\0").utf8)))
     }
 }

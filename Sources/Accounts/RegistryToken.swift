@@ -7,6 +7,8 @@ package import OCI
 
 /// What a bearer token of the registry says (distribution, "Token Authentication Implementation").
 package struct RegistryToken: JWTPayload, Sendable, Hashable {
+    /// What it is for.
+    package static let service = "entrepot"
     /// Somebody who hasn't logged in.
     package static let anonymous = "(anonymous)"
 
@@ -34,6 +36,8 @@ package struct RegistryToken: JWTPayload, Sendable, Hashable {
     package let account: AccountID?
     /// The robot's or API's token that it was given for: it dies with that one. Nil for a password.
     package let credential: AccessTokenID?
+    /// Of the password that it was given for: it dies with that one. Nil for no password, and in tokens of older programs.
+    package let generation: Int?
 
     /// Whether it was given for pulling from the repository, whatever its bearer may do by now.
     package func allowsPull(from repository: RepositoryName) -> Bool {

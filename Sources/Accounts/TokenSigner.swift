@@ -78,7 +78,8 @@ package final class TokenSigner: Service {
             jti: UUID().uuidString.lowercased(),
             access: access,
             account: account?.id,
-            credential: credential
+            credential: credential,
+            generation: credential == nil ? account?.passwordGeneration : nil
         )
         return (try await sign(claims), claims)
     }

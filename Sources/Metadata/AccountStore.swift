@@ -7,7 +7,7 @@ package import Postgres
 /// Accounts, their roles and their passwords.
 package struct AccountStore: Sendable {
     private let columns = """
-        a.id, a.kind::text, a.name, a.is_superuser, a.is_enabled,
+        a.id, a.kind::text, a.name, a.is_superuser, a.is_enabled, a.password_generation,
         ARRAY(SELECT organization_id FROM membership m WHERE m.account_id = a.id ORDER BY organization_id)
             || CASE WHEN a.organization_id IS NULL THEN '{}'::bigint[] ELSE ARRAY[a.organization_id] END,
         ARRAY(SELECT role FROM membership m WHERE m.account_id = a.id ORDER BY organization_id)
@@ -66,8 +66,14 @@ package struct AccountStore: Sendable {
             .decode(String?.self).first ?? nil
     }
 
+    /// Ends what was given out for the password before, too.
     package func setPassword(_ hash: String, of account: AccountID, on db: some Queryable) async throws {
-        try await db.query("UPDATE account SET password_hash = \(hash) WHERE id = \(account.rawValue)")
+        try await db.query(
+            """
+            UPDATE account SET password_hash = \(hash), password_generation = password_generation + 1
+            WHERE id = \(account.rawValue)
+            """
+        )
     }
 
     package func setEnabled(_ isEnabled: Bool, _ account: AccountID, on db: some Queryable) async throws {
@@ -116,8 +122,8 @@ package struct AccountStore: Sendable {
     }
 
     private static func account(_ row: Row) throws -> Account {
-        let (id, kind, name, isSuperuser, isEnabled, organizations, roles) = try row.decode(
-            (Int64, String, String, Bool, Bool, [Int64], [String]).self
+        let (id, kind, name, isSuperuser, isEnabled, generation, organizations, roles) = try row.decode(
+            (Int64, String, String, Bool, Bool, Int, [Int64], [String]).self
         )
         guard let kind = Account.Kind(rawValue: kind) else {
             throw MetadataError(.corruptRow, "account \(id): \(kind)")
@@ -131,6 +137,7 @@ package struct AccountStore: Sendable {
             name: try parsed(name, "name"),
             isSuperuser: isSuperuser,
             isEnabled: isEnabled,
+            passwordGeneration: generation,
             roles: Dictionary(pairs) { max($0, $1) }
         )
     }

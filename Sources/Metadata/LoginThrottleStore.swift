@@ -18,21 +18,49 @@ package struct LoginThrottleStore: Sendable {
         return .seconds(max(0, seconds ?? 0))
     }
 
-    /// Counts a failure of each key. Old ones are forgotten first.
-    /// - Returns: failures in a row, by key
-    package func fail(_ keys: [String], on db: some Queryable) async throws -> [String: Int] {
+    /// Counts an attempt of each key that isn't blocked as failed, until it is taken back. Old failures are forgotten first.
+    /// When the last one was is left as it is: attempts that are right don't keep the others alive.
+    /// - Returns: failures in a row, by key; nothing of a key that is blocked
+    package func count(_ keys: [String], on db: some Queryable) async throws -> [String: Int] {
         let rows = try await db.query(
             """
             INSERT INTO login_throttle (key, failures)
+            -- in order: two that count the same keys would otherwise wait for each other
             SELECT key, 1 FROM unnest(\(keys)::text[]) AS key ORDER BY key
             ON CONFLICT (key) DO UPDATE SET
                 failures = CASE WHEN login_throttle.last_failed_at < now() - \(seconds: ThrottleRules.memory)
                     THEN 1 ELSE login_throttle.failures + 1 END,
-                last_failed_at = now()
+                last_failed_at = CASE WHEN login_throttle.last_failed_at < now() - \(seconds: ThrottleRules.memory)
+                    THEN now() ELSE login_throttle.last_failed_at END
+            WHERE login_throttle.blocked_until <= now()
             RETURNING key, failures
             """
         ).decode((String, Int).self)
         return Dictionary(rows) { $1 }
+    }
+
+    /// Says of a counted attempt that it has failed now, and blocks the key for so long.
+    package func fail(_ key: String, block: Duration, on db: some Queryable) async throws {
+        try await db.query(
+            """
+            UPDATE login_throttle SET last_failed_at = now(),
+                blocked_until = greatest(blocked_until, now() + \(seconds: block))
+            WHERE key = \(key)
+            """
+        )
+    }
+
+    /// Says of a counted attempt that it was right.
+    /// - Parameter failures: with which it was counted
+    package func takeBack(_ key: String, failures: Int, on db: some Queryable) async throws {
+        try await db.query(
+            """
+            UPDATE login_throttle SET failures = greatest(0, failures - 1),
+                -- a block that came after this attempt is another one's
+                blocked_until = CASE WHEN failures = \(failures) THEN '-infinity' ELSE blocked_until END
+            WHERE key = \(key)
+            """
+        )
     }
 
     package func setBlock(_ duration: Duration, of key: String, on db: some Queryable) async throws {

@@ -53,6 +53,13 @@ package struct Migration: Sendable, Hashable {
             oldestProgram: 12,
             sql: text(PackageResources.V0015_known_misses_sql)
         ),
+        Migration(version: 16, name: "logins", oldestProgram: 12, sql: text(PackageResources.V0016_logins_sql)),
+        Migration(
+            version: 17,
+            name: "old referrers",
+            oldestProgram: 12,
+            sql: text(PackageResources.V0017_old_referrers_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

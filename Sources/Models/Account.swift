@@ -33,6 +33,8 @@ package struct Account: Sendable, Hashable {
     package let name: AccountName
     package let isSuperuser: Bool
     package let isEnabled: Bool
+    /// How often its password was changed.
+    package let passwordGeneration: Int
     /// Role by organization; a robot is a reader of its own.
     package let roles: [OrganizationID: OrganizationRole]
 
@@ -42,6 +44,7 @@ package struct Account: Sendable, Hashable {
         name: AccountName,
         isSuperuser: Bool,
         isEnabled: Bool,
+        passwordGeneration: Int = 0,
         roles: [OrganizationID: OrganizationRole]
     ) {
         self.id = id
@@ -49,6 +52,7 @@ package struct Account: Sendable, Hashable {
         self.name = name
         self.isSuperuser = isSuperuser
         self.isEnabled = isEnabled
+        self.passwordGeneration = passwordGeneration
         self.roles = roles
     }
 }

@@ -138,6 +138,30 @@ import Testing
         }
     }
 
+    @Test("a cursor that no page said and a time that nothing has are refused by their names, in lists and exports")
+    func wrongPlaces() async throws {
+        try await Deployment.with(["up=http://127.0.0.1:9"], fetchers: 0) { deployment in
+            let token = try await deployment.operatorEnvironment()["ENTREPOT_TOKEN"] ?? ""
+            func expectRefusal(_ path: String, _ name: String, _ value: String) async throws {
+                let answer = try await deployment.registry.get(
+                    "/api/v1/\(path)?\(name)=\(value)",
+                    [.authorization: "Bearer \(token)"]
+                )
+                #expect(answer.status == 400 && answer.text.contains(name), "\(path) \(value): \(answer.text)")
+            }
+            for end in [#"["nan","1"]"#, #"["inf","1"]"#, #"["1e13","1"]"#, #"["-1e18","1"]"#] {
+                let cursor = Data(end.utf8).base64EncodedString().replacing("=", with: "")
+                try await expectRefusal("organization/up/logs", "next_page", cursor)
+            }
+            for list in ["logs", "aggregatelogs", "exportlogs"] {
+                for name in ["starttime", "endtime"] {
+                    try await expectRefusal("organization/up/" + list, name, "294277-12-31T00:00:00Z")
+                    try await expectRefusal("superuser/" + list, name, "10000-01-01T00:00:00Z")
+                }
+            }
+        }
+    }
+
     @Test("failed logins and changes are in the log, passwords aren't")
     func events() async throws {
         try await Deployment.with(["up=http://127.0.0.1:9"]) { deployment in

@@ -78,8 +78,14 @@ struct APITimeTests {
         #expect(APITime.text(0) == "Thu, 01 Jan 1970 00:00:00 -0000")
         #expect(try APITime.date("07/14/2026", "t").timeIntervalSince1970 == 1_783_987_200)
         #expect(try APITime.date("2026-07-14T09:30:00Z", "t").timeIntervalSince1970 == 1_784_021_400)
-        for wrong in ["", "13/01/2026", "02/30/2026", "1/1/20", "yesterday", "2026-07-14", "1960-01-01T00:00:00Z"] {
-            #expect(throws: APIError.self, "\(wrong)") { try APITime.date(wrong, "t") }
+        #expect(try APITime.date("9999-12-31T23:59:59Z", "t").timeIntervalSince1970 == 253_402_300_799)
+        let wrong = [
+            "", "13/01/2026", "02/30/2026", "1/1/20", "yesterday", "2026-07-14", "1960-01-01T00:00:00Z",
+            "10000-01-01T00:00:00Z", "294277-12-31T00:00:00Z",
+        ]
+        for text in wrong {
+            let error = #expect(throws: APIError.self, "\(text)") { try APITime.date(text, "endtime") }
+            #expect(error?.message.hasPrefix("endtime: ") == true)
         }
     }
 }

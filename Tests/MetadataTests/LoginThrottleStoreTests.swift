@@ -12,17 +12,48 @@ struct LoginThrottleStoreTests {
     func forgetting() async throws {
         try await TestDatabase.withClient(of: try await PostgresCluster.shared().makeMigratedDatabase()) { client in
             let store = LoginThrottleStore()
-            #expect(try await store.fail(["a", "b"], on: client) == ["a": 1, "b": 1])
-            #expect(try await store.fail(["a"], on: client) == ["a": 2])
+            #expect(try await store.count(["a", "b"], on: client) == ["a": 1, "b": 1])
+            #expect(try await store.count(["a"], on: client) == ["a": 2])
             try await store.setBlock(.seconds(3_600), of: "b", on: client)
             #expect(try await store.block(of: ["a", "b"], on: client) > .seconds(3_500))
             #expect(try await store.block(of: ["a"], on: client) == .zero)
+            #expect(try await store.count(["a", "b"], on: client) == ["a": 3], "what is blocked isn't counted")
             try await client.query("UPDATE login_throttle SET last_failed_at = now() - interval '901 seconds'")
-            _ = try await store.fail(["c"], on: client)
+            _ = try await store.count(["c"], on: client)
             try await store.sweep(on: client)
             let left = try await client.query("SELECT key FROM login_throttle ORDER BY key").decode(String.self)
             #expect(left == ["b", "c"], "b is blocked still, c has just failed")
-            #expect(try await store.fail(["b"], on: client) == ["b": 1], "begins anew")
+            try await client.query("UPDATE login_throttle SET blocked_until = '-infinity'")
+            #expect(try await store.count(["b"], on: client) == ["b": 1], "begins anew")
+        }
+    }
+
+    @Test("an attempt that is taken back leaves the count, the age and the blocks of the others as they were")
+    func takingBack() async throws {
+        try await TestDatabase.withClient(of: try await PostgresCluster.shared().makeMigratedDatabase()) { client in
+            let store = LoginThrottleStore()
+            func age() async throws -> Double {
+                let age = try await client.query(
+                    "SELECT extract(epoch FROM now() - last_failed_at)::float8 FROM login_throttle"
+                ).decodeFirst(Double.self)
+                return try #require(age)
+            }
+            _ = try await store.count(["a"], on: client)
+            try await client.query("UPDATE login_throttle SET last_failed_at = now() - interval '800 seconds'")
+            #expect(try await store.count(["a"], on: client) == ["a": 2])
+            try await store.setBlock(.seconds(3_600), of: "a", on: client)
+            try await store.takeBack("a", failures: 2, on: client)
+            #expect(try await store.block(of: ["a"], on: client) == .zero, "its own block")
+            #expect(try await age() > 700, "nothing has failed since")
+            #expect(try await store.count(["a"], on: client) == ["a": 2])
+            #expect(try await store.count(["a"], on: client) == ["a": 3])
+            try await store.fail("a", block: .seconds(3_600), on: client)
+            #expect(try await age() < 700)
+            try await store.takeBack("a", failures: 2, on: client)
+            #expect(try await store.block(of: ["a"], on: client) > .seconds(3_500), "another one's block")
+            try await client.query("UPDATE login_throttle SET blocked_until = '-infinity'")
+            for _ in 0..<3 { try await store.takeBack("a", failures: 9, on: client) }
+            #expect(try await store.count(["a"], on: client) == ["a": 1])
         }
     }
 }

@@ -26,7 +26,7 @@ struct ModuleGraphTests {
         "Clair": ["HTTPTransport", "Models"],
         // shared flow
         "PullThrough": ["Blobs", "Jobs", "Metadata", "Models", "OCI", "Postgres", "Waiting"],
-        "Accounts": ["Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
+        "Accounts": ["Addresses", "Jobs", "Metadata", "Models", "OCI", "Postgres", "PullThrough"],
         "Notices": ["HTTPTransport", "Jobs", "Models"],
         "ServiceRuntime": ["HTTPTransport", "Jobs", "Metadata", "Models", "Postgres", "Traces", "Waiting"],
         // services

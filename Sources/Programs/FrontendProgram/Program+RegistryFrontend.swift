@@ -18,7 +18,8 @@ extension Program {
         let settings = try FrontendSettings(runtime.settings)
         let (client, database) = try await runtime.openDatabase()
         let hub = ChangeHub(database, logger: runtime.logger)
-        let authenticator = Authenticator(client: client, logger: runtime.logger)
+        let signer = TokenSigner(client: client, logger: runtime.logger)
+        let authenticator = Authenticator(client: client, signer: signer, logger: runtime.logger)
         let storage = try FileBlobStorage(root: settings.blobDirectory)
         let api = ManagementAPI(
             settings.management,
@@ -35,6 +36,7 @@ extension Program {
             storage: storage,
             hub: hub,
             authenticator: authenticator,
+            signer: signer,
             other: FrontendService.OtherPaths(prefixes: ManagementAPI.prefixes, run: api.run) { request, address in
                 try await api.respond(to: request, from: address)
             },

@@ -95,6 +95,7 @@ package struct FrontendService: Service {
         storage: any BlobStorage,
         hub: ChangeHub,
         authenticator: Authenticator,
+        signer: TokenSigner,
         other: OtherPaths? = nil,
         logger: Logger,
         onReady: @escaping @Sendable (Int) async -> Void = { _ in }
@@ -122,8 +123,8 @@ package struct FrontendService: Service {
         log = PullLog(configuration.log, client: client, logger: logger)
         traffic = TrafficCounter(client: client, logger: logger)
         self.authenticator = authenticator
+        self.signer = signer
         self.other = other
-        signer = TokenSigner(client: client, logger: logger)
         let organizations = OrganizationDirectory(
             client: client,
             hub: hub,

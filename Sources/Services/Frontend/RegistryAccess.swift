@@ -19,7 +19,7 @@ struct Caller: Sendable {
 /// Where tokens come from, as clients are told.
 struct TokenService: Sendable {
     /// What our tokens are for.
-    static let name = "entrepot"
+    static let name = RegistryToken.service
     static let path = "/v2/auth"
 
     /// Host, with port if need be, under which clients know us; nil for what a trusted proxy says, or the address that they
@@ -60,8 +60,8 @@ struct RegistryAccess: Sendable {
         guard parts.count == 2, parts[0].lowercased() == "bearer",
             let token = try await signer.verify(String(parts[1]), service: TokenService.name)
         else { throw refusal(for: origin) }
-        guard let id = token.account else { return Caller(account: nil, token: token) }
-        guard let account = try await accounts.find(id, vouchedBy: token.credential) else { throw refusal(for: origin) }
+        guard token.account != nil else { return Caller(account: nil, token: token) }
+        guard let account = try await accounts.find(bearerOf: token) else { throw refusal(for: origin) }
         return Caller(account: account, token: token)
     }
 

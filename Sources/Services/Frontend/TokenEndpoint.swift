@@ -44,6 +44,8 @@ struct TokenEndpoint: Sendable {
         switch try await authenticator.login(name, secret, from: address ?? "unknown") {
         case .accepted(let account, let credential):
             return try await token(ask.scopes, account: account, credential: credential)
+        case .insufficient:
+            throw RegistryError(.denied, message: "the token isn't for pulling")
         case .refused:
             throw Self.unauthorized("no account has this name and this password")
         case .throttled(let seconds):

@@ -186,7 +186,7 @@ struct LogRoutes: Sendable {
         var filter = try filter(call, scope)
         let page = try Page(call, parts: 2)
         if let after = page.after {
-            guard let at = Double(after[0]), let id = Int64(after[1]) else {
+            guard let at = Double(after[0]), APITime.known.contains(at), let id = Int64(after[1]) else {
                 throw APIError.invalid("next_page: is none that a page has said")
             }
             filter.before = LogRecord.ID(at: at, id: id)

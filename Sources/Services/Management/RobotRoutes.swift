@@ -76,6 +76,7 @@ struct RobotRoutes: Sendable {
                 "regenerateRobotToken",
                 "Revoke all tokens of a robot and make another one, which is shown this once.",
                 .organization(.admin),
+                body: [Self.lifetime],
                 .ok(Self.view + [Self.secret]),
                 regenerate
             ),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Accounts
+import Foundation
 import HTTPTypes
 import Hummingbird
 import Jobs
@@ -186,7 +187,9 @@ struct UserRoutes: Sendable {
     private func changeMine(_ call: Call) async throws -> Response {
         let account = try call.account
         guard account.kind == .user else { throw APIError.invalid("a robot has tokens and no password") }
-        try await setPassword(call, account.id, account.name)
+        let hash = try await hashed(call.body.text("password") ?? "")
+        try await accounts.setPassword(hash, of: account.id, on: client)
+        try await tell(call, [.changePassword], account)
         return try APIReply.json("Updated")
     }
 
@@ -205,10 +208,11 @@ struct UserRoutes: Sendable {
         guard name.robotOrganization == nil else { throw APIError.invalid("username: would be a robot's name") }
         let isSuperuser = call.body.flag("super_user") ?? false
         let given = call.body.text("password")
-        let password = given ?? SecretToken().text
+        // No token's look: whoever reads it somewhere should know what it is.
+        let password = given ?? UUID().uuidString.lowercased()
         let made = try await accounts.makeUser(
             name,
-            passwordHash: try await authenticator.hash(password).description,
+            passwordHash: try await hashed(password),
             isSuperuser: isSuperuser,
             on: client
         )
@@ -233,38 +237,45 @@ struct UserRoutes: Sendable {
 
     private func change(_ call: Call) async throws -> Response {
         let (account, _) = try await find(call)
-        guard account.kind == .user || call.body.text("password") == nil else {
+        let password = call.body.text("password")
+        let isEnabled = call.body.flag("enabled")
+        guard account.kind == .user || password == nil else {
             throw APIError.invalid("password: a robot has tokens and no password")
         }
-        if call.body.text("password") != nil { try await setPassword(call, account.id, account.name) }
-        if let isEnabled = call.body.flag("enabled") {
-            guard try isEnabled || account.id != call.account.id else {
-                throw APIError.invalid("enabled: who asks can't shut himself out")
-            }
-            try await accounts.setEnabled(isEnabled, account.id, on: client)
-            await notifier.notify(.accounts, [account.id.description])
-            try await access.changed(
-                isEnabled ? .enableUser : .disableUser,
-                call.context,
-                facts: ["username": account.name.rawValue]
-            )
+        guard try isEnabled != false || account.id != call.account.id else {
+            throw APIError.invalid("enabled: who asks can't shut himself out")
         }
+        var hash: String?
+        if let password { hash = try await hashed(password) }
+        try await client.withTransaction { transaction in
+            if let hash { try await accounts.setPassword(hash, of: account.id, on: transaction) }
+            if let isEnabled { try await accounts.setEnabled(isEnabled, account.id, on: transaction) }
+        }
+        var kinds: [LogKind] = []
+        if hash != nil { kinds.append(.changePassword) }
+        if let isEnabled { kinds.append(isEnabled ? .enableUser : .disableUser) }
+        try await tell(call, kinds, account)
         return try APIReply.json(View(try await find(call).1))
     }
 
-    private func setPassword(_ call: Call, _ account: AccountID, _ name: AccountName) async throws {
-        let hash = try await authenticator.hash(call.body.text("password") ?? "")
-        try await accounts.setPassword(hash.description, of: account, on: client)
-        await notifier.notify(.accounts, [account.description])
-        try await access.changed(.changePassword, call.context, facts: ["username": name.rawValue])
+    private func hashed(_ password: String) async throws -> String {
+        do { return try await authenticator.hash(password).description } catch let busy as Authenticator.TooBusy {
+            throw APIError.throttled(retryAfterSeconds: busy.retryAfterSeconds)
+        }
+    }
+
+    /// Tells the frontends of changes, and the log.
+    private func tell(_ call: Call, _ kinds: [LogKind], _ account: Account) async throws {
+        guard !kinds.isEmpty else { return }
+        await notifier.notify(.accounts, [account.id.description])
+        for kind in kinds { try await access.changed(kind, call.context, facts: ["username": account.name.rawValue]) }
     }
 
     private func delete(_ call: Call) async throws -> Response {
         let (account, _) = try await find(call)
         guard try account.id != call.account.id else { throw APIError.invalid("who asks can't remove himself") }
         try await accounts.delete(account.id, on: client)
-        await notifier.notify(.accounts, [account.id.description])
-        try await access.changed(.deleteUser, call.context, facts: ["username": account.name.rawValue])
+        try await tell(call, [.deleteUser], account)
         return Response(status: .noContent)
     }
 }

@@ -41,14 +41,9 @@ struct APIAuthentication: RouterMiddleware {
             case .accepted(let account, let credential):
                 context.account = account
                 context.credential = credential
+            case .insufficient: throw APIError.forbidden
             case .refused: throw APIError.unauthenticated
-            case .throttled(let seconds):
-                throw APIError(
-                    status: .tooManyRequests,
-                    type: "exceeds_rate_limit",
-                    message: "too many logins have failed",
-                    headers: [.retryAfter: String(seconds)]
-                )
+            case .throttled(let seconds): throw APIError.throttled(retryAfterSeconds: seconds)
             }
         }
         return try await next(request, context)

@@ -29,6 +29,16 @@ struct APIError: HTTPResponseError {
 
     static let forbidden = APIError(status: .forbidden, type: "insufficient_scope", message: "Unauthorized")
 
+    /// Too many logins have failed, or are being checked.
+    static func throttled(retryAfterSeconds seconds: Int) -> APIError {
+        APIError(
+            status: .tooManyRequests,
+            type: "exceeds_rate_limit",
+            message: "too many logins have failed",
+            headers: [.retryAfter: String(seconds)]
+        )
+    }
+
     private struct Body: Encodable {
         let detail: String
         let error_message: String

@@ -6,6 +6,7 @@ import Hummingbird
 import Logging
 import Models
 import OCI
+import Postgres
 
 /// Answers requests by the operation that they ask for.
 struct APIRouter: Sendable {
@@ -73,7 +74,11 @@ struct APIRouter: Sendable {
         let place = try await access.place(of: operation.access, context)
         let query = try Fields(query: request, operation.query)
         var body = Fields.none
-        if let members = operation.body { body = try await Fields(body: request, .object(members)) }
+        if let members = operation.body {
+            body = try await Fields(body: request, members)
+        } else {
+            try await Fields.refuse(bodyOf: request)
+        }
         return try await operation.handler(Call(context: context, query: query, body: body, place: place))
     }
 }
@@ -94,6 +99,9 @@ struct APIErrors: RouterMiddleware {
         } catch let failure as HTTPError {
             let type = failure.status == .notFound ? "not_found" : "invalid_request"
             error = APIError(status: failure.status, type: type, message: failure.body ?? failure.status.reasonPhrase)
+        } catch let failure as PostgresError where failure.sqlState == .foreignKeyViolation {
+            // What the path names was there when the caller was let in, and somebody has removed it since.
+            error = APIError.notFound("Not Found")
         } catch {
             logger.error("request failed", metadata: ["path": "\(request.uri.path)", "error": "\(error)"])
             let failure = APIError(

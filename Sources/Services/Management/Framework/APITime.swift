@@ -4,6 +4,9 @@ import Foundation
 
 /// Times as the model's clients read and write them.
 enum APITime {
+    /// Seconds since 1970 that are read, to the end of the year 9999: PostgreSQL knows times that nobody means.
+    static let known: Range<Double> = 0..<253_402_300_800
+
     /// As in `Tue, 14 Jul 2026 09:30:00 -0000` (RFC 5322), from seconds since 1970.
     static func text(_ seconds: Double) -> String {
         let style = Date.VerbatimFormatStyle(
@@ -28,7 +31,7 @@ enum APITime {
             calendar.timeZone = .gmt
             let components = DateComponents(year: year, month: month, day: day)
             if components.isValidDate(in: calendar), let date = calendar.date(from: components) { return date }
-        } else if let date = try? Date(text, strategy: .iso8601), date.timeIntervalSince1970 >= 0 {
+        } else if let date = try? Date(text, strategy: .iso8601), known.contains(date.timeIntervalSince1970) {
             // The error says nothing that ours doesn't.
             return date
         }

@@ -14,19 +14,36 @@ struct Fields: Sendable {
 
     private init(values: [String: JSON]) { self.values = values }
 
-    /// The body of a request. Throws ``APIError`` for what isn't as the schema asks, or larger than a megabyte.
-    init(body request: Request, _ schema: Schema) async throws {
-        let bytes: ByteBuffer
-        do { bytes = try await request.body.collect(upTo: Self.maximumBytes) } catch is NIOTooManyBytesError {
-            throw APIError(status: .contentTooLarge, type: "invalid_request", message: "the body is larger than 1 MiB")
+    /// The body of a request, which may be left out where it needs no member. Throws ``APIError`` for what isn't as the
+    /// members ask, or larger than a megabyte.
+    init(body request: Request, _ members: [Schema.Member]) async throws {
+        let data = try await Self.data(of: request)
+        guard !data.isEmpty || members.contains(where: \.isRequired) else {
+            values = [:]
+            return
         }
         let value: JSON
-        do { value = try JSONDecoder().decode(JSON.self, from: Data(bytes.readableBytesView)) } catch {
+        do { value = try JSONDecoder().decode(JSON.self, from: data) } catch {
             throw APIError.invalid("the body has to be a JSON object")
         }
-        try schema.check(value, "")
+        try Schema.object(members).check(value, "")
         guard case .object(let object) = value else { throw APIError.invalid("the body has to be a JSON object") }
         values = object
+    }
+
+    /// Throws ``APIError`` for a body with fields, where none has a meaning. What is no JSON object has no fields.
+    static func refuse(bodyOf request: Request) async throws {
+        let data = try await Self.data(of: request)
+        guard let value = try? JSONDecoder().decode(JSON.self, from: data), case .object = value else { return }
+        try Schema.object([]).check(value, "")
+    }
+
+    private static func data(of request: Request) async throws -> Data {
+        let bytes: ByteBuffer
+        do { bytes = try await request.body.collect(upTo: maximumBytes) } catch is NIOTooManyBytesError {
+            throw APIError(status: .contentTooLarge, type: "invalid_request", message: "the body is larger than 1 MiB")
+        }
+        return Data(bytes.readableBytesView)
     }
 
     /// The query of a request, as far as it is known: others are the business of proxies and browsers. Of a name that is

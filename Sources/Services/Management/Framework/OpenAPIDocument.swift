@@ -46,7 +46,8 @@ struct OpenAPIDocument {
         if !parameters.isEmpty { json["parameters"] = .list(parameters) }
         if let body = operation.body {
             json["requestBody"] = [
-                "required": true, "content": ["application/json": ["schema": Schema.object(body).json]],
+                "required": .flag(body.contains(where: \.isRequired)),
+                "content": ["application/json": ["schema": Schema.object(body).json]],
             ]
         }
         switch operation.access {
@@ -102,12 +103,12 @@ struct OpenAPIDocument {
     private static func failures(of operation: Operation) -> [(String, String)] {
         var failures = [
             ("400", "Something is wrong with the request; the message names it."),
+            ("413", "The body is larger than 1 MiB."),
             ("429", "Too many logins have failed."),
             ("503", "The request can't be answered at the moment."),
         ]
         // What follows a name that is none belongs to the name.
         if operation.path.hasPrefix("repository/") { failures.append(("405", "That isn't done there.")) }
-        if operation.body != nil { failures.append(("413", "The body is larger than 1 MiB.")) }
         if case .anybody = operation.access { return failures }
         failures += [
             ("401", "Nobody is logged in."),
