@@ -8,7 +8,12 @@ package protocol BlobInventory: BlobStorage {
     var parts: [String] { get }
 
     /// Published objects of a part that nobody has written to for so long. Their sizes are as stored.
-    func objects(in part: String, unchangedFor age: Duration) throws -> [BlobPlacement]
+    /// - Parameter failed: told of each that can't be looked at; it keeps none of the others from being found
+    func objects(
+        in part: String,
+        unchangedFor age: Duration,
+        failed: (BlobStorageError) -> Void
+    ) throws -> [BlobPlacement]
 
     /// Puts an object aside, out of everybody's reach but an operator's; it's no error when it's gone.
     func quarantine(_ placement: BlobPlacement) throws

@@ -24,7 +24,11 @@ package protocol BlobStorage: Sendable {
     func remove(_ placement: BlobPlacement) throws
 
     /// Partials that nobody writes and that haven't changed for so long.
-    func abandonedPartials(unchangedFor age: Duration) throws -> [AbandonedPartial]
+    /// - Parameter failed: told of each that can't be looked at; it keeps none of the others from being found
+    func abandonedPartials(
+        unchangedFor age: Duration,
+        failed: (BlobStorageError) -> Void
+    ) throws -> [AbandonedPartial]
 
     /// Removes such a partial unless somebody took it over meanwhile. Returns whether it went.
     @discardableResult
@@ -77,6 +81,8 @@ package protocol PartialWriter: PartialReader {
     func append(_ bytes: UnsafeRawBufferPointer) throws
     /// Tells readers that the digest is right: they may have the last bytes.
     func markVerified() throws
+    /// Gives back the room that is reserved beyond what is stored.
+    func giveBackRoom() throws
     /// Makes the bytes durable under their final name.
     func publish() throws
     /// Removes the partial.

@@ -10,6 +10,8 @@ final class File: Sendable {
         let size: Int64
         let mode: mode_t
         let sinceChange: Duration
+        /// No name leads to the file any more.
+        let isUnlinked: Bool
     }
 
     let descriptor: Int32
@@ -43,7 +45,8 @@ final class File: Sendable {
         return Status(
             size: Int64(status.st_size),
             mode: status.st_mode & 0o777,
-            sinceChange: .seconds(max(0, Int64(now.tv_sec) - Int64(status.st_mtim.tv_sec)))
+            sinceChange: .seconds(max(0, Int64(now.tv_sec) - Int64(status.st_mtim.tv_sec))),
+            isUnlinked: status.st_nlink == 0
         )
     }
 
@@ -99,6 +102,11 @@ final class File: Sendable {
             default: throw BlobStorageError.system("fallocate", path)
             }
         }
+    }
+
+    /// Ends the file there; room that was reserved beyond it is given back, even where its size stays the same.
+    func truncate(to bytes: Int64) throws {
+        guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw BlobStorageError.system("ftruncate", path) }
     }
 
     private func checkRoom(for bytes: Int64) throws {

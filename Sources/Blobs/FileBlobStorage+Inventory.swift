@@ -13,7 +13,11 @@ extension FileBlobStorage: BlobInventory {
         }
     }
 
-    package func objects(in part: String, unchangedFor age: Duration) throws -> [BlobPlacement] {
+    package func objects(
+        in part: String,
+        unchangedFor age: Duration,
+        failed: (BlobStorageError) -> Void
+    ) throws -> [BlobPlacement] {
         let folder = "\(root)/blobs/" + part.replacing(":", with: "/")
         guard let stream = opendir(folder) else {
             if errno == ENOENT { return [] }
@@ -34,8 +38,8 @@ extension FileBlobStorage: BlobInventory {
                 let status = try File(path: folder + "/" + name, flags: O_RDONLY).status()
                 guard status.sinceChange >= age else { continue }
                 found.append(BlobPlacement(digest: digest, generation: generation, sizeBytes: status.size))
-            } catch let error as BlobStorageError where error.code == .missing {
-                continue
+            } catch let error as BlobStorageError {
+                if error.code != .missing { failed(error) }
             }
         }
         return found

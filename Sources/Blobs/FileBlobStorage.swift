@@ -68,6 +68,8 @@ package struct FileBlobStorage: BlobStorage {
         let finalPath = self.path(digest, generation)
         guard let file = try openLeftover(path) ?? openLeftover(finalPath) else { return nil }
         guard try file.lock() else { throw BlobStorageError(.inUse, "\(path) is being written") }
+        // It may have been removed between its opening and its locking.
+        guard try !file.status().isUnlinked else { return nil }
         // A worker that died between publishing the file and recording it left it under its final name. Only the lock
         // tells that it's dead.
         guard rename(finalPath, path) == 0 || errno == ENOENT else {
@@ -87,7 +89,10 @@ package struct FileBlobStorage: BlobStorage {
         try Self.unlink(path(placement.digest, placement.generation))
     }
 
-    package func abandonedPartials(unchangedFor age: Duration) throws -> [AbandonedPartial] {
+    package func abandonedPartials(
+        unchangedFor age: Duration,
+        failed: (BlobStorageError) -> Void
+    ) throws -> [AbandonedPartial] {
         let names: [String]
         do {
             names = try FileManager.default.contentsOfDirectory(atPath: root + "/partials")
@@ -95,17 +100,23 @@ package struct FileBlobStorage: BlobStorage {
             throw BlobStorageError(.io, "\(root)/partials can't be listed: \(error)")
         }
         return try names.compactMap { name in
-            guard let partial = Self.partial(named: name), let file = try openLeftover(root + "/partials/" + name),
-                try file.status().sinceChange >= age, try file.lock()
-            else { return nil }
-            return partial
+            guard let partial = Self.partial(named: name) else { return nil }
+            do {
+                guard let file = try openLeftover(root + "/partials/" + name), try file.status().sinceChange >= age,
+                    try file.lock()
+                else { return nil }
+                return partial
+            } catch let error as BlobStorageError {
+                failed(error)
+                return nil
+            }
         }
     }
 
     package func remove(_ partial: AbandonedPartial) throws -> Bool {
         let path = partialPath(partial.digest, partial.generation)
         // Removed under the lock: a writer that takes the partial over meanwhile holds it, and keeps it.
-        guard let file = try openLeftover(path), try file.lock() else { return false }
+        guard let file = try openLeftover(path), try file.lock(), try !file.status().isUnlinked else { return false }
         try Self.unlink(path)
         return true
     }

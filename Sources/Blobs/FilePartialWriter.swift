@@ -45,6 +45,10 @@ final class FilePartialWriter: PartialWriter {
         try open().setMode(Self.verifiedMode)
     }
 
+    func giveBackRoom() throws {
+        try open().truncate(to: storedBytes)
+    }
+
     /// Order matters for a crash at any point: bytes durable, then the name, then the folder that holds the name.
     func publish() throws {
         let file = try open()

@@ -45,6 +45,9 @@ package struct AdmissionStore: Sendable {
     /// A pull waits: what takes more than so many is left to the pruner.
     private static let maximumCandidates = 5_000
     private static let patience: Duration = .milliseconds(1_500)
+    /// Victims of the pruner whose ends are one transaction: pulls of the organization wait for it.
+    private static let endedTogether = 500
+    private static let loadedTogether = 2_000
 
     private let usages = UsageStore()
     private let quotas = QuotaStore()
@@ -75,20 +78,18 @@ package struct AdmissionStore: Sendable {
                 usage.liveBytes + missing - quota.limitBytes,
                 in: request.organization,
                 sparing: (request.repository, request.digest),
-                isHurried: true,
                 on: transaction
             )
         }
         return Decision(admission: admission, usage: usage, quota: quota, sizeBytes: size)
     }
 
-    /// What to end so that an organization has so many bytes less. Changes nothing.
-    /// - Parameter isHurried: a pull waits, so that the search ends after a while with ``Admission/later``
-    package func makeRoom(
+    /// What to end so that an organization has so many bytes less. Changes nothing. A pull waits, so that the search ends
+    /// after a while with ``Admission/later``.
+    private func makeRoom(
         _ deficit: Int64,
         in organization: OrganizationID,
-        sparing: (repository: RepositoryName, digest: Digest)?,
-        isHurried: Bool,
+        sparing: (repository: RepositoryName, digest: Digest),
         on transaction: some Queryable
     ) async throws -> Admission {
         let clock = ContinuousClock()
@@ -106,36 +107,88 @@ package struct AdmissionStore: Sendable {
                 on: transaction
             )
             while known < candidates.count {
-                if isHurried, known > 0, clock.now > deadline { return .later }
+                if known > 0, clock.now > deadline { return .later }
                 known = min(candidates.count, known + Self.batch)
                 let first = Array(candidates[..<known])
-                try await pruning.load(first, of: organization, into: &graph, names: &names, on: transaction)
+                try await pruning.load(
+                    first,
+                    of: organization,
+                    isSparingOversized: false,
+                    into: &graph,
+                    names: &names,
+                    on: transaction
+                )
                 admission = AdmissionRules.byPruning(deficit: deficit, candidates: first, graph: graph)
                 if case .prune = admission { return admission }
             }
             // Few are enough as a rule; more are asked for when there are more.
             guard candidates.count == limit else { return admission }
-            guard !isHurried || limit < Self.maximumCandidates else { return .later }
-            limit = isHurried ? min(Self.maximumCandidates, limit * 10) : limit * 10
+            guard limit < Self.maximumCandidates else { return .later }
+            limit = min(Self.maximumCandidates, limit * 10)
         }
     }
 
-    /// Prunes an organization until its usage, oversized images left aside, is within its limit; no more than that.
+    // MARK: - To the limit
+
+    /// Prunes an organization until its usage, oversized images left aside, is within its limit; no more than that. Many
+    /// victims are ended in several transactions, so that pulls go on in between.
     /// - Returns: what was ended
     package func pruneToLimit(_ organization: OrganizationID, on client: PostgresClient) async throws
         -> [PruneCandidate]
     {
-        try await client.withTransaction { transaction in
-            try await usages.lock(organization, on: transaction)
-            guard let quota = try await quotas.find(of: organization, on: transaction) else { return [] }
-            let usage = try await usages.usage(of: organization, on: transaction)
-            let oversized = try await pruning.oversizedBytes(of: organization, on: transaction)
-            let deficit = usage.liveBytes - oversized - quota.limitBytes
-            guard deficit > 0 else { return [] }
-            let room = try await makeRoom(deficit, in: organization, sparing: nil, isHurried: false, on: transaction)
-            guard case .prune(let victims) = room else { return [] }
-            try await pruning.end(victims, on: transaction)
-            return victims
+        var ended: [PruneCandidate] = []
+        while true {
+            let victims = try await client.withTransaction { transaction in
+                try await usages.lock(organization, on: transaction)
+                let victims = try await nextVictims(of: organization, isFirst: ended.isEmpty, on: transaction)
+                try await pruning.end(victims, on: transaction)
+                return victims
+            }
+            guard !victims.isEmpty else { return ended }
+            ended += victims
+        }
+    }
+
+    /// What is ended next of an organization that is over its limit.
+    /// - Parameter isFirst: nothing was ended yet; nothing is, unless that can bring the organization within its limit
+    private func nextVictims(
+        of organization: OrganizationID,
+        isFirst: Bool,
+        on transaction: some Queryable
+    ) async throws -> [PruneCandidate] {
+        guard let quota = try await quotas.find(of: organization, on: transaction) else { return [] }
+        let usage = try await usages.usage(of: organization, on: transaction)
+        let oversized = try await pruning.oversizedBytes(of: organization, on: transaction)
+        let deficit = usage.liveBytes - oversized - quota.limitBytes
+        guard deficit > 0 else { return [] }
+        var graph = PruneGraph()
+        var names: [String: Int] = [:]
+        var limit = Self.endedTogether
+        while true {
+            let candidates = try await pruning.candidates(of: organization, sparing: nil, limit: limit, on: transaction)
+            for start in stride(from: 0, to: candidates.count, by: Self.loadedTogether) {
+                try await pruning.load(
+                    Array(candidates[start..<min(start + Self.loadedTogether, candidates.count)]),
+                    of: organization,
+                    isSparingOversized: true,
+                    into: &graph,
+                    names: &names,
+                    on: transaction
+                )
+            }
+            let idle = candidates.filter { !$0.isInFlight }
+            if !isFirst || PruneRules.freed(by: idle, in: graph) >= deficit,
+                let victims = PruneRules.firstVictims(
+                    among: idle,
+                    freeing: deficit,
+                    count: Self.endedTogether,
+                    in: graph
+                )
+            {
+                return victims
+            }
+            guard candidates.count == limit else { return [] }
+            limit *= 10
         }
     }
 }

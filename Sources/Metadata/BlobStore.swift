@@ -10,7 +10,8 @@ package struct BlobStore: Sendable {
     package init() {}
 
     /// The blob, if a manifest of this repository names it. Content that only other repositories name doesn't exist
-    /// here, whether its bytes are present or not.
+    /// here, whether its bytes are present or not. Of several declared sizes the stored one counts, if it is among them,
+    /// else that of the newest manifest.
     package func find(
         _ digest: Digest,
         repository: RepositoryName,
@@ -25,6 +26,7 @@ package struct BlobStore: Sendable {
                 JOIN manifest_blob mb ON mb.manifest_id = rm.manifest_id AND mb.digest = \(digest.description)
                 JOIN blob b ON b.digest = mb.digest
                 WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+                ORDER BY mb.size_bytes = b.size_bytes DESC NULLS LAST, rm.created_at DESC, rm.manifest_id DESC
                 LIMIT 1
                 """
         ).first.map { row in
@@ -59,7 +61,7 @@ package struct BlobStore: Sendable {
         guard !manifests.isEmpty else { return nil }
         return try manifests.flatMap { manifest in
             // What is stored was parsed before: a failure here is a corrupt row.
-            try ManifestDocument(bytes: manifest.bytes, contentType: manifest.mediaType).layers
+            try ManifestDocument(bytes: manifest.bytes, contentType: manifest.mediaType).blobs
                 .filter { $0.digest == digest && $0.mediaType.isForeignLayer }
                 .flatMap { $0.urls ?? [] }
         }
@@ -91,6 +93,11 @@ package struct BlobStore: Sendable {
         """
     }
 
+    /// The statement which says that this partial is gone, unless another one has taken its place.
+    package func forgetting(_ partial: Generation, of digest: Digest) -> Query {
+        "\(recording(nil, of: digest)) AND partial_generation = \(partial.rawValue)"
+    }
+
     /// Says that the bytes are there. The object must be durable before, and the locks of ``UsageStore/lockHolders(of:on:)``
     /// held.
     /// - Returns: the copy that this one replaces, whose object nobody needs any more.
@@ -116,23 +123,16 @@ package struct BlobStore: Sendable {
     /// Says that the bytes of this copy are gone (its object is missing or damaged), so that the next pull fetches them.
     /// - Returns: false when the blob has another copy by now.
     @discardableResult
-    package func unplace(_ placement: BlobPlacement, on db: some Queryable) async throws -> Bool {
-        try await db.execute(
-            """
-            -- the organizations' locks come before the blob's
-            WITH holders AS MATERIALIZED (
-                SELECT 1 FROM organization_usage
-                WHERE organization_id IN (
-                    SELECT organization_id FROM organization_content
-                    WHERE digest = \(placement.digest.description) AND NOT is_manifest
-                )
-                ORDER BY organization_id FOR UPDATE
-            )
-            UPDATE blob SET generation = NULL, size_bytes = NULL, placed_at = NULL
-            FROM (SELECT count(*) FROM holders) locked
-            WHERE digest = \(placement.digest.description) AND generation = \(placement.generation.rawValue)
-            """
-        ) == 1
+    package func unplace(_ placement: BlobPlacement, on client: PostgresClient) async throws -> Bool {
+        try await client.withTransaction { transaction in
+            try await UsageStore().lockHolders(of: placement.digest, on: transaction)
+            return try await transaction.execute(
+                """
+                UPDATE blob SET generation = NULL, size_bytes = NULL, placed_at = NULL
+                WHERE digest = \(placement.digest.description) AND generation = \(placement.generation.rawValue)
+                """
+            ) == 1
+        }
     }
 
     /// Whether some organization has it alive: nobody fetches ahead what was pruned, or has expired, meanwhile.

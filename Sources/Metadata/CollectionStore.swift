@@ -20,6 +20,8 @@ package struct CollectionStore: Sendable {
         package var grace: Duration = .seconds(3_600)
         /// How long an object outlives its row: longer than frontends remember placements.
         package var readerGrace: Duration = .seconds(30)
+        /// How long a list of referrers is kept after upstream last told it.
+        package var referrerLists: Duration = .seconds(14 * 86_400)
         package var batch = 100
 
         package init() {}
@@ -254,12 +256,21 @@ package struct CollectionStore: Sendable {
         }
     }
 
-    /// Objects whose rows have been gone for long enough.
-    package func garbage(_ limits: Limits, on db: some Queryable) async throws -> [BlobPlacement] {
+    /// Objects whose rows have been gone for long enough, the oldest first.
+    /// - Parameter last: only those after this one; none when it went meanwhile
+    package func garbage(
+        _ limits: Limits,
+        after last: Generation? = nil,
+        on db: some Queryable
+    ) async throws -> [BlobPlacement] {
         try await db.query(
             """
             SELECT digest, generation, size_bytes FROM garbage
-            WHERE since < now() - \(seconds: min(limits.grace, limits.readerGrace)) ORDER BY since LIMIT \(limits.batch)
+            WHERE since < now() - \(seconds: min(limits.grace, limits.readerGrace))
+                AND (\(last?.rawValue)::uuid IS NULL OR (since, generation) > (
+                    SELECT since, generation FROM garbage WHERE generation = \(last?.rawValue)
+                ))
+            ORDER BY since, generation LIMIT \(limits.batch)
             """
         ).decode((String, UUID, Int64).self).map { digest, generation, size in
             BlobPlacement(
@@ -303,12 +314,14 @@ package struct CollectionStore: Sendable {
         _ limits: Limits,
         on client: PostgresClient
     ) async throws -> Int {
+        // Those of an organization that somebody is busy with would hold up those of all others.
         let empty = try await client.query(
             """
             SELECT r.organization_id, r.id FROM repository r
+            JOIN organization_usage u ON u.organization_id = r.organization_id
             WHERE r.id BETWEEN \(range.lowerBound) AND \(range.upperBound)
                 AND \(unescaped: Self.isEmpty) AND r.created_at < now() - \(seconds: limits.grace)
-            ORDER BY r.organization_id LIMIT \(limits.batch)
+            ORDER BY r.organization_id LIMIT \(limits.batch) FOR KEY SHARE OF u SKIP LOCKED
             """
         ).decode((Int64, Int64).self)
         var gone = 0
@@ -359,7 +372,7 @@ package struct CollectionStore: Sendable {
 
     /// No step waits for the disk with its locks in hand: a crash of the server takes the last ones back, the latest first,
     /// and each can be done again.
-    private func step<Result>(
+    func step<Result>(
         _ client: PostgresClient,
         _ body: (Connection) async throws -> Result
     ) async throws -> Result {

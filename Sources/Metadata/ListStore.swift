@@ -82,8 +82,8 @@ package struct ListStore: Sendable {
         }
     }
 
-    /// The same as ``storeTags(_:of:organization:generation:on:)`` for referrers. No referrers of a repository that isn't
-    /// known here are not stored.
+    /// The same as ``storeTags(_:of:organization:generation:on:)`` for referrers. That there are none is stored of manifests
+    /// that the repository has here, and of nothing else.
     package func storeReferrers(
         _ descriptors: [Descriptor],
         of subject: Digest,
@@ -92,10 +92,17 @@ package struct ListStore: Sendable {
         generation: Int64,
         on transaction: some Queryable
     ) async throws {
-        // Nothing attached to nothing that we know: whoever asks for made-up names leaves no rows.
-        if descriptors.isEmpty,
-            try await repositories.find(repository, organization: organization, on: transaction) == nil
-        {
+        // Nothing attached to nothing that we know: whoever asks for made-up names and digests leaves no rows.
+        if descriptors.isEmpty, try await !has(subject, repository, organization, on: transaction) {
+            // What was told before isn't true any more.
+            try await transaction.query(
+                """
+                DELETE FROM referrer_list l USING repository r
+                WHERE r.id = l.repository_id AND r.organization_id = \(organization.rawValue)
+                    AND r.name = \(repository.rawValue) AND l.subject_digest = \(subject.description)
+                    AND l.generation <= \(generation)
+                """
+            )
             return
         }
         let id = try await repositories.ensure(repository, organization: organization, on: transaction)
@@ -108,6 +115,23 @@ package struct ListStore: Sendable {
             WHERE referrer_list.generation <= excluded.generation
             """
         )
+    }
+
+    private func has(
+        _ digest: Digest,
+        _ repository: RepositoryName,
+        _ organization: OrganizationID,
+        on db: some Queryable
+    ) async throws -> Bool {
+        let found = try await db.query(
+            """
+            SELECT 1 FROM repository r JOIN repository_manifest rm ON rm.repository_id = r.id
+            JOIN manifest m ON m.id = rm.manifest_id
+            WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+                AND m.digest = \(digest.description)
+            """
+        )
+        return !found.isEmpty
     }
 
     /// Names of live tags in the order of their bytes, after `last`. Nil when the repository doesn't exist here.

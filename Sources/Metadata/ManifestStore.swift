@@ -100,7 +100,7 @@ package struct ManifestStore: Sendable {
     /// Makes the rows of the blobs that have none, and locks those that have: nobody's bytes come, go or are condemned
     /// until the manifest that names them is stored.
     private func ensureBlobs(of document: ManifestDocument, on db: some Queryable) async throws {
-        let blobs = (document.config.map { [$0] } ?? []) + document.layers
+        let blobs = document.blobs
         guard !blobs.isEmpty else { return }
         try await db.query(
             """
@@ -119,16 +119,16 @@ package struct ManifestStore: Sendable {
         manifest: ManifestID,
         on db: some Queryable
     ) async throws {
-        let blobs = (document.config.map { [$0] } ?? []) + document.layers
+        let blobs = document.blobs
         guard !blobs.isEmpty else { return }
         let digests = blobs.map(\.digest.description)
-        let roles = document.config == nil ? [] : ["config"]
+        let roles = blobs.indices.map { $0 == 0 && document.config != nil ? "config" : "layer" }
         try await db.query(
             """
             INSERT INTO manifest_blob (manifest_id, position, role, digest, size_bytes, media_type)
             SELECT \(manifest.rawValue), position - 1, role::blob_role, digest, size_bytes, media_type
             FROM unnest(
-                \(roles + document.layers.map { _ in "layer" })::text[],
+                \(roles)::text[],
                 \(digests)::text[],
                 \(blobs.map(\.size))::bigint[],
                 \(blobs.map(\.mediaType.rawValue))::text[]
@@ -142,7 +142,7 @@ package struct ManifestStore: Sendable {
         manifest: ManifestID,
         on db: some Queryable
     ) async throws {
-        let children = document.manifests
+        let children = document.children
         guard !children.isEmpty else { return }
         try await db.query(
             """

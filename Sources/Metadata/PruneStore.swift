@@ -91,9 +91,12 @@ package struct PruneStore: Sendable {
     }
 
     /// Adds the candidates' manifests, what they list, and what they all have.
+    /// - Parameter isSparingOversized: what oversized images have counts nothing, as it does in a usage that is taken without
+    ///   ``oversizedBytes(of:on:)``
     package func load(
         _ candidates: [PruneCandidate],
         of organization: OrganizationID,
+        isSparingOversized: Bool,
         into graph: inout PruneGraph,
         names: inout [String: Int],
         on db: some Queryable
@@ -104,7 +107,14 @@ package struct PruneStore: Sendable {
         let keys = Array(family.keys)
         let rows = try await db.query(
             """
-            SELECT p.repository_id, p.manifest_id, i.is_manifest, i.digest, c.size_bytes, c.live_holders
+            WITH oversized AS MATERIALIZED (
+                SELECT digest, is_manifest FROM (\(Self.oversizedContents(of: organization))) named
+                WHERE \(isSparingOversized)
+            )
+            SELECT p.repository_id, p.manifest_id, i.is_manifest, i.digest,
+                CASE WHEN (i.digest, i.is_manifest) IN (SELECT digest, is_manifest FROM oversized) THEN 0
+                    ELSE c.size_bytes END,
+                c.live_holders
             FROM unnest(\(keys.map(\.repository.rawValue))::bigint[], \(keys.map(\.manifest.rawValue))::bigint[])
                 AS p (repository_id, manifest_id)
             CROSS JOIN LATERAL content_of(p.manifest_id) i
@@ -219,7 +229,7 @@ package struct PruneStore: Sendable {
         organization: OrganizationID,
         on db: some Queryable
     ) async throws -> (size: Int64, missing: Int64) {
-        let blobs = (document.config.map { [$0] } ?? []) + document.layers
+        let blobs = document.blobs
         let sizes = try await db.query(
             """
             WITH named AS (
@@ -246,15 +256,19 @@ package struct PruneStore: Sendable {
     package func oversizedBytes(of organization: OrganizationID, on db: some Queryable) async throws -> Int64 {
         try await db.query(
             """
-            SELECT coalesce(sum(size_bytes), 0)::bigint FROM (
-                SELECT DISTINCT i.digest, i.is_manifest, i.size_bytes
-                FROM repository r
-                JOIN repository_manifest rm ON rm.repository_id = r.id
-                CROSS JOIN LATERAL content_of(rm.manifest_id) i
-                WHERE r.organization_id = \(organization.rawValue) AND rm.is_oversized AND rm.released_at IS NULL
-            ) named
+            SELECT coalesce(sum(size_bytes), 0)::bigint FROM (\(Self.oversizedContents(of: organization))) named
             """
         ).decodeFirst(Int64.self) ?? 0
+    }
+
+    private static func oversizedContents(of organization: OrganizationID) -> Query {
+        """
+        SELECT DISTINCT i.digest, i.is_manifest, i.size_bytes
+        FROM repository r
+        JOIN repository_manifest rm ON rm.repository_id = r.id
+        CROSS JOIN LATERAL content_of(rm.manifest_id) i
+        WHERE r.organization_id = \(organization.rawValue) AND rm.is_oversized AND rm.released_at IS NULL
+        """
     }
 
     /// Organizations whose usage is over their limit.

@@ -14,8 +14,8 @@ package struct ImageState: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Distinct blobs, configurations included. Of an index: those of the children that are here. Foreign layers count
-    /// when they are here.
+    /// Distinct blobs, configurations included. Of an index: its own and those of the children that are here. Foreign layers
+    /// count when they are here.
     package let presentBlobs: Int
     package let totalBlobs: Int
     package let presentBytes: Int64

@@ -43,6 +43,23 @@ package enum PruneRules {
         return nil
     }
 
+    /// Those of ``victims(among:freeing:in:)`` that are ended first, when they are many: of the first `count` candidates, or of
+    /// as many as it takes to free anything. Nil when all candidates together free nothing.
+    package static func firstVictims(
+        among candidates: [PruneCandidate],
+        freeing deficit: Int64,
+        count: Int,
+        in graph: PruneGraph
+    ) -> [PruneCandidate]? {
+        var rest = graph
+        var freed: Int64 = 0
+        for (index, candidate) in candidates.enumerated() {
+            freed += rest.release(candidate.member)
+            if freed >= deficit || (freed > 0 && index + 1 >= count) { break }
+        }
+        return freed > 0 ? victims(among: candidates, freeing: min(deficit, freed), in: graph) : nil
+    }
+
     /// Leaves out whose end isn't needed for what the others free: a tag whose layers a younger image keeps, say.
     private static func withoutVain(
         _ victims: [PruneCandidate],

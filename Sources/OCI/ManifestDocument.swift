@@ -20,7 +20,7 @@ package struct ManifestDocument: Hashable, Sendable {
     package let config: Descriptor?
     /// The layer blobs, in order; empty in an index.
     package let layers: [Descriptor]
-    /// The child manifests, in order; empty unless this is an index.
+    /// What an index lists, in order; empty unless this is one.
     package let manifests: [Descriptor]
     /// The manifest that this one is attached to.
     package let subject: Descriptor?
@@ -61,5 +61,23 @@ package struct ManifestDocument: Hashable, Sendable {
         } else {
             kind = fields.config?.mediaType.isImageConfig == true ? .image : .artifact
         }
+    }
+
+    /// The manifests that an index lists, in order.
+    package var children: [Descriptor] { manifests.filter(\.mediaType.isListedManifest) }
+
+    /// The blobs that an index lists, in order: BuildKit keeps its caches as an index of layers.
+    package var listedBlobs: [Descriptor] { manifests.filter { !$0.mediaType.isListedManifest } }
+
+    /// Every blob that this manifest names, in order; the configuration comes first.
+    package var blobs: [Descriptor] { (config.map { [$0] } ?? []) + layers + listedBlobs }
+}
+
+extension MediaType {
+    /// Whether an index that lists this type lists a manifest, be it of a kind that isn't handled. What has no type is
+    /// one: indexes are made for manifests.
+    fileprivate var isListedManifest: Bool {
+        isIndex || isImageManifest || isSchema1 || self == .octetStream
+            || rawValue == "application/vnd.oci.artifact.manifest.v1+json"
     }
 }

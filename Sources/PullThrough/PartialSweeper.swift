@@ -32,11 +32,19 @@ package struct PartialSweeper: Service {
     }
 
     package func runOnce() async throws {
-        let old = try storage.abandonedPartials(unchangedFor: leftoverAge)
-        let orphans = try storage.abandonedPartials(unchangedFor: orphanAge)
+        var failures: [BlobStorageError] = []
+        // The second look tells what neither can see.
+        let old = try storage.abandonedPartials(unchangedFor: leftoverAge) { _ in }
+        let orphans = try storage.abandonedPartials(unchangedFor: orphanAge) { failures.append($0) }
         let known = try await blobs.known(partials: orphans.map(\.generation), on: client)
-        for partial in Set(old + orphans.filter { !known.contains($0.generation) }) where try storage.remove(partial) {
-            logger.info("partial removed", metadata: ["digest": "\(partial.digest)"])
+        for partial in Set(old + orphans.filter { !known.contains($0.generation) }) {
+            do {
+                guard try storage.remove(partial) else { continue }
+                logger.info("partial removed", metadata: ["digest": "\(partial.digest)"])
+            } catch let error as BlobStorageError {
+                failures.append(error)
+            }
         }
+        logger.report(failures, as: "partials can't be removed")
     }
 }

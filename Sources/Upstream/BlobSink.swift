@@ -79,7 +79,11 @@ final class BlobGate: ResponseSink {
         case 206:
             swallowed.withLock { $0 = nil }
             guard let range = ContentRange(head.headers[.contentRange]), range.first == start.offset else {
-                throw FetchFailure(.upstreamError, "\(repository): \(what): a part was sent that wasn't asked for")
+                throw FetchFailure(
+                    .upstreamError,
+                    "\(repository): \(what): a part was sent that wasn't asked for",
+                    upstreamStatus: head.status
+                )
             }
             try sink.begin(
                 BlobTransfer(offset: range.first, totalBytes: range.total, validator: Self.strongTag(head))

@@ -93,6 +93,16 @@ extension PartialWriter {
     }
 }
 
+extension BlobStorage {
+    /// Throws when one of them can't be looked at.
+    func abandonedPartials(unchangedFor age: Duration) throws -> [AbandonedPartial] {
+        var failures: [BlobStorageError] = []
+        let found = try abandonedPartials(unchangedFor: age) { failures.append($0) }
+        if let first = failures.first { throw first }
+        return found
+    }
+}
+
 /// Expects the body to throw a storage error of this code.
 func expect<Result>(
     _ code: BlobStorageError.Code,

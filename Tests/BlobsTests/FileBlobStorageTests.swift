@@ -36,6 +36,13 @@ struct FileBlobStorageTests {
         return status.st_mode & 0o777
     }
 
+    /// What the file takes of the device.
+    private func usedBytes(_ path: String) throws -> Int64 {
+        var status = stat()
+        try #require(stat(path, &status) == 0, "\(path) isn't there")
+        return Int64(status.st_blocks) * 512
+    }
+
     private func files(_ path: String) throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: root + "/" + path).sorted()
     }
@@ -58,6 +65,18 @@ struct FileBlobStorageTests {
             let place = "blobs/\(algorithm.rawValue)/\(blob.digest.hex.prefix(2))"
             #expect(try files(place) == ["\(blob.digest.hex).\(blob.generation)"])
         }
+    }
+
+    @Test("room that was reserved can be given back, and what is stored stays")
+    func givenBack() throws {
+        let blob = SampleBlob(size: 4_194_304)
+        let writer = try blob.begin(in: storage, 10_000)
+        #expect(try usedBytes(partialPath(blob)) >= blob.size)
+        try writer.giveBackRoom()
+        #expect(try usedBytes(partialPath(blob)) < 100_000)
+        #expect(try writer.bytes(0..<20_000) == Array(blob.bytes[..<10_000]))
+        try blob.complete(writer)
+        #expect(try storage.open(blob.placement).bytes(0..<blob.bytes.count) == blob.bytes)
     }
 
     @Test("a partial is writable by its mode until it is verified, and an object never is")

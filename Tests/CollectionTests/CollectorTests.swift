@@ -83,7 +83,9 @@ struct CollectorTests {
         try await Bench.with { bench in
             for keeps in [true, false] {
                 _ = try await pulled(bench)
-                try await LifetimeStore().setKeepsPruned(keeps, bench.organizations[0], on: bench.client)
+                var settings = OrganizationSettings()
+                settings.keepsPruned = keeps
+                #expect(try await OrganizationStore().change(settings, of: bench.organizations[0], on: bench.client))
                 try await bench.client.query("UPDATE tag SET lifetime_end_at = now(), end_reason = 'pruned'")
                 var limits = Bench.atOnce
                 limits.timeMachine = .seconds(3_600)

@@ -233,6 +233,26 @@ import Testing
         }
     }
 
+    @Test("blobs that only an index names, as BuildKit's caches do, are pulled like layers, or fetched ahead")
+    func listedBlobs() async throws {
+        let cache = ImageFixture.cache(layers: [.fixture(BlobFixture(seed: 12, size: 100_000)), .text("layer")])
+        try await ScriptedUpstream.with { upstream in
+            upstream.add(cache, to: "a/b", tag: "buildcache")
+            try await Deployment.with(["up=\(upstream.url)"]) { deployment in
+                expectServed(try await deployment.registry.get("/v2/up/a/b/manifests/buildcache"), cache.bytes)
+                for blob in cache.blobs {
+                    let got = try await deployment.registry.get("/v2/up/a/b/blobs/\(blob.digest)")
+                    expectServed(got, blob.bytes(0..<blob.size))
+                }
+            }
+            let soon = ["ENTREPOT_FILL_DELAY": "100ms"]
+            try await Deployment.with(["up=\(upstream.url)"], environment: soon) { deployment in
+                expectServed(try await deployment.registry.get("/v2/up/a/b/manifests/buildcache"), cache.bytes)
+                try await eventually("the blobs are here") { try deployment.published().count == 3 }
+            }
+        }
+    }
+
     @Test("a stored file that was lost or damaged is fetched again")
     func selfHealing() async throws {
         let fixture = BlobFixture(seed: 11, size: 100_000)

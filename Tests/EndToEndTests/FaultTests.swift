@@ -108,7 +108,66 @@ import Testing
             upstream.fault("/blobs/", .lieAboutLength(by: delta))
             let got = try await deployment.registry.get(path)
             #expect(got.status == 502 && got.text.contains("the manifest says"), "\(got.text)")
+            #expect(upstream.requests.count == 2)
             #expect(try deployment.published().isEmpty)
+        }
+    }
+
+    @Test("a length that isn't the manifest's once: asked for again, and no client is the worse for it")
+    func wrongLengthOnce() async throws {
+        try await Self.withFault { upstream, deployment, path in
+            upstream.fault("/blobs/", .lieAboutLength(by: 1), times: 1)
+            expectServed(try await deployment.registry.get(path), Self.fixture.bytes)
+            #expect(upstream.requests.count == 2)
+        }
+    }
+
+    @Test("more bytes than the manifest says, once: what had come is given up, and the blob fetched anew")
+    func tooLongOnce() async throws {
+        try await Self.withFault { upstream, deployment, path in
+            let long = Self.fixture.bytes + [0]
+            try await RawServer.with { connection in
+                try connection.request()
+                // No length is declared: that there is too much shows when it comes.
+                let size = String(long.count, radix: 16)
+                try connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\(size)\r\n")
+                try connection.send(long)
+                try connection.send("\r\n0\r\n\r\n")
+            } _: { server in
+                upstream.fault("/blobs/", .redirect(server.url + "/long", status: 307), times: 1)
+                expectServed(try await deployment.registry.get(path), Self.fixture.bytes)
+                #expect(upstream.requests.map { $0.headers[.range] } == [nil, nil])
+            }
+        }
+    }
+
+    @Test("a fetch that brought nothing leaves nothing, neither a file nor room on the device")
+    func nothingLeft() async throws {
+        try await Self.withFault { upstream, deployment, path in
+            for status in [404, 503] {
+                upstream.fault("/blobs/", .answer(status, [:], []))
+                #expect(try await deployment.registry.get(path).status != 200)
+                #expect(try deployment.partials().isEmpty, "\(status)")
+                let known = try await deployment.client.query("SELECT 1 FROM blob WHERE partial_generation IS NOT NULL")
+                #expect(known.isEmpty, "\(status)")
+                upstream.clearFaults()
+                try await deployment.forgetFailures()
+            }
+            expectServed(try await deployment.registry.get(path), Self.fixture.bytes)
+        }
+    }
+
+    @Test("a fetch that broke off for good keeps what it brought, for the next one")
+    func partKept() async throws {
+        try await Self.withFault { upstream, deployment, path in
+            upstream.fault("/blobs/", .truncate(after: Self.size / 2, reset: false), times: 1)
+            upstream.fault("/blobs/", .answer(403, [:], []), times: 1)
+            let got = try await deployment.registry.get(path)
+            #expect(got.status == 403 || got.failure != nil)
+            #expect(try deployment.partials().count == 1)
+            upstream.forgetRequests()
+            expectServed(try await deployment.registry.get(path), Self.fixture.bytes)
+            #expect(upstream.requests.map { $0.headers[.range] } == ["bytes=\(Self.size / 2)-"])
         }
     }
 

@@ -83,6 +83,40 @@ import Testing
         }
     }
 
+    @Test("a tag's manifest that isn't what its answer names is asked for once more, and refused if it stays so")
+    func otherManifest() async throws {
+        try await ScriptedUpstream.with { upstream in
+            upstream.add(Self.good, to: "a/b", tag: "t")
+            let other = ImageFixture.image(layers: [.text("other")])
+            let fields: HTTPFields = [
+                .contentType: other.mediaType, .dockerContentDigest: Self.good.digest.description,
+            ]
+            try await Deployment.with(["up=\(upstream.url)"]) { deployment in
+                upstream.fault("GET /v2/a/b/manifests/t", .answer(200, fields, other.bytes))
+                let refused = try await deployment.registry.get("/v2/up/a/b/manifests/t")
+                #expect(refused.status == 502 && refused.text.contains("other bytes for t than those of"))
+                #expect(upstream.count("GET") == 2)
+                let stored = try await deployment.client.query("SELECT 1 FROM manifest")
+                #expect(stored.isEmpty)
+                upstream.clearFaults()
+                upstream.fault("GET /v2/a/b/manifests/t", .answer(200, fields, other.bytes), times: 1)
+                expectServed(try await deployment.registry.get("/v2/up/a/b/manifests/t"), Self.good.bytes)
+                #expect(upstream.count("GET") == 4)
+            }
+        }
+    }
+
+    @Test("an answer that names no digest, or none that is one, is served", arguments: ["", "md5:00", "sha256:00"])
+    func senselessDigest(_ claim: String) async throws {
+        try await ScriptedUpstream.with { upstream in
+            upstream.add(Self.good, to: "a/b", tag: "t")
+            upstream.fault("/manifests/", .setHeader(.dockerContentDigest, claim))
+            try await Deployment.with(["up=\(upstream.url)"]) { deployment in
+                expectServed(try await deployment.registry.get("/v2/up/a/b/manifests/t"), Self.good.bytes)
+            }
+        }
+    }
+
     @Test("a manifest that comes a byte at a time is given up in time")
     func drip() async throws {
         try await Self.withHostile { connection in

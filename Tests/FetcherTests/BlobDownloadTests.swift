@@ -112,6 +112,49 @@ struct BlobDownloadTests {
         }
     }
 
+    @Test("a page in the blob's place has another length: it is asked for again", arguments: [0, 150_000] as [Int64])
+    func page(_ stored: Int64) async throws {
+        try await with(stored: stored) { bench, download in
+            let page = Array("<html>Back soon</html>".utf8)
+            download.upstream.fault("/blobs/", .answer(200, [.contentType: "text/html"], page), times: 1)
+            #expect(try await download.run() == bench.digest)
+            try expectWhole(bench, download)
+            #expect(download.ranges == [stored == 0 ? nil : "bytes=\(stored)-", nil])
+        }
+    }
+
+    /// Answers to a Range which aren't the part that was asked for.
+    private static let refusals: [(status: Int, headers: HTTPFields)] = [
+        (416, [:]), (206, [:]), (206, [.contentRange: "bytes 0-399999/400000"]),
+        (206, [.contentRange: "bytes 150000-399999/500000"]),
+    ]
+
+    @Test("an upstream that can't send a part is asked for everything, and read past what is stored", arguments: 0..<4)
+    func refusedRange(_ number: Int) async throws {
+        try await with { bench, download in
+            let (status, headers) = Self.refusals[number]
+            download.upstream.fault("/blobs/", .truncate(after: 150_000, reset: false), times: 1)
+            download.upstream.fault("/blobs/", .answer(status, headers, bench.blob.bytes), times: 1)
+            // Even if it breaks off again: a part would be refused again.
+            download.upstream.fault("/blobs/", .truncate(after: 250_000, reset: false), times: 1)
+            #expect(try await download.run() == bench.digest)
+            try expectWhole(bench, download)
+            #expect(download.ranges == [nil, "bytes=150000-", nil, nil])
+        }
+    }
+
+    @Test("a fill, which is patient only once, gets past a refused part, too")
+    func refusedRangeOfFill() async throws {
+        try await with(stored: 150_000) { bench, download in
+            var fill = download
+            fill.maximumFruitlessTries = 1
+            download.upstream.fault("/blobs/", .answer(416, [:], []), times: 1)
+            let digest = try await fill.run()
+            #expect(digest == bench.digest)
+            try expectWhole(bench, download)
+        }
+    }
+
     @Test("an upstream that says no size is believed by the digest alone")
     func chunked() async throws {
         try await with { bench, download in

@@ -90,7 +90,7 @@ struct PartialReceiverTests {
         #expect(try writer.bytes(0..<100_000) == bench.blob.bytes)
     }
 
-    @Test("not a byte more than the manifest says is stored", arguments: [0, 50_000] as [Int64])
+    @Test("of too many bytes as many are stored as the manifest says", arguments: [0, 50_000] as [Int64])
     func tooMuch(_ stored: Int64) async throws {
         let writer = try bench.writer(holding: stored)
         let receiver = try receiver(writer, size: 60_000)
@@ -98,7 +98,7 @@ struct PartialReceiverTests {
         let failure = await expect(.badContent) { try send(0..<100_000, to: receiver) }
         #expect(failure?.message.contains("60000 bytes") == true)
         #expect(failure?.isTemporary == false)
-        #expect(writer.storedBytes <= 60_000)
+        #expect(try writer.bytes(0..<100_000) == bench.blob.bytes(0..<60_000))
     }
 
     @Test(

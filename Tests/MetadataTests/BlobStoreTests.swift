@@ -82,6 +82,28 @@ struct BlobStoreTests {
         }
     }
 
+    @Test("of sizes that manifests declare for a blob, the newest counts, and from its arrival on the right one")
+    func declaredSizes() async throws {
+        try await TestDatabase.withStores { stores in
+            for order in [[0, 1], [1, 0]] as [[Int64]] {
+                let layer = ImageFixture.Blob.unique()
+                for excess in order { try await stores.store(Self.image(layer, declaring: layer.size + excess)) }
+                #expect(try await find(layer, stores)?.sizeBytes == layer.size + order[1])
+                _ = try await stores.blobs.place(placement(layer), on: stores.client)
+                #expect(try await find(layer, stores)?.sizeBytes == layer.size)
+            }
+        }
+    }
+
+    /// An image whose manifest may be wrong about its layer.
+    private static func image(_ layer: ImageFixture.Blob, declaring size: Int64) -> ImageFixture {
+        let config = ImageFixture.Blob.unique()
+        let configText = ImageFixture.descriptor(MediaType.ociConfig.rawValue, config.digest, config.size)
+        let layerText = ImageFixture.descriptor("application/vnd.oci.image.layer.v1.tar", layer.digest, size)
+        let text = "{\"schemaVersion\":2,\"config\":\(configText),\"layers\":[\(layerText)]}"
+        return ImageFixture(bytes: Array(text.utf8), mediaType: ImageFixture.ociManifest)
+    }
+
     @Test("a second copy takes the place of the first and returns it, so that its object can go")
     func replace() async throws {
         try await TestDatabase.withStores { stores in
@@ -135,6 +157,35 @@ struct BlobStoreTests {
         }
     }
 
+    @Test("a copy is given up without holding the blob while the lock of an organization is waited for")
+    func unplaceForAll() async throws {
+        try await TestDatabase.withStores { stores in
+            let image = ImageFixture.unique()
+            let other = try await Stores.makeOrganization(on: stores.client)
+            try await stores.store(image)
+            let placement = placement(image.blobs[1])
+            _ = try await stores.blobs.place(placement, on: stores.client)
+            try await withThrowingTaskGroup(of: Bool.self) { group in
+                try await stores.client.withTransaction { second in
+                    try await stores.client.withTransaction { first in
+                        try await stores.usages.lock(stores.organization, on: first)
+                        group.addTask { try await stores.blobs.unplace(placement, on: stores.client) }
+                        try await stores.untilSomebodyWaits(for: first)
+                        try await stores.store(image, of: other)
+                        try await stores.usages.lock(other, on: second)
+                    }
+                    try await stores.untilSomebodyWaits(for: second)
+                    try await second.query(
+                        "SELECT 1 FROM blob WHERE digest = \(placement.digest.description) FOR NO KEY UPDATE"
+                    )
+                }
+                for try await isGivenUp in group { #expect(isGivenUp) }
+            }
+            #expect(try await stores.usages.recompute(other, on: stores.client) == nil)
+            try await stores.expectProof()
+        }
+    }
+
     @Test("a partial is known until it is cleared or the blob is placed")
     func partial() async throws {
         try await TestDatabase.withStores { stores in
@@ -147,7 +198,9 @@ struct BlobStoreTests {
                 try await stores.client.query(stores.blobs.recording(partial, of: layer.digest))
                 #expect(try await stores.blobs.state(of: layer.digest, on: stores.client)?.partial == partial)
             }
-            try await stores.client.query(stores.blobs.recording(nil, of: layer.digest))
+            try await stores.client.query(stores.blobs.forgetting(partials[0].generation, of: layer.digest))
+            #expect(try await stores.blobs.state(of: layer.digest, on: stores.client)?.partial == partials[1])
+            try await stores.client.query(stores.blobs.forgetting(partials[1].generation, of: layer.digest))
             #expect(try await stores.blobs.state(of: layer.digest, on: stores.client)?.partial == nil)
             try await stores.client.query(stores.blobs.recording(partials[1], of: layer.digest))
             let placement = placement(layer)

@@ -186,6 +186,42 @@ struct ManifestStoreTests {
         }
     }
 
+    @Test("blobs that an index lists are its own: they are found, counted and awaited, and are no children")
+    func listedBlobs() async throws {
+        try await TestDatabase.withStores { stores in
+            let cache = ImageFixture.cache(layers: [.unique(), .unique()], config: .unique())
+            try await stores.tag("buildcache", cache)
+            let bytes = Int64(cache.bytes.count)
+            let blobBytes = cache.blobs.reduce(0) { $0 + $1.size }
+            #expect(try await stores.usage() == Usage(usedBytes: bytes, reservedBytes: blobBytes))
+            for (arrived, blob) in cache.blobs.enumerated() {
+                let state = try await state(of: cache, stores)
+                #expect(state?.state == "fetching \(arrived)/3")
+                #expect(state?.children == ImageState.Children(present: 0, listed: 0))
+                let found = try await stores.blobs.find(
+                    blob.digest,
+                    repository: stores.repository(),
+                    organization: stores.organization,
+                    on: stores.client
+                )
+                #expect(found == DeclaredBlob(digest: blob.digest, sizeBytes: blob.size, placement: nil))
+                try await stores.place(blob)
+            }
+            #expect(try await state(of: cache, stores)?.state == "complete")
+            #expect(try await stores.usage() == Usage(usedBytes: bytes + blobBytes))
+            try await stores.expectProof()
+        }
+    }
+
+    private func state(of image: ImageFixture, _ stores: Stores) async throws -> ImageState? {
+        try await ImageStateStore().state(
+            of: image.digest,
+            repository: stores.repository(),
+            organization: stores.organization,
+            on: stores.client
+        )
+    }
+
     @Test("the kind of a manifest and its subject are kept")
     func kinds() async throws {
         try await TestDatabase.withStores { stores in

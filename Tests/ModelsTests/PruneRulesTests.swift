@@ -96,6 +96,25 @@ struct PruneRulesTests {
         }
     }
 
+    @Test("comes in parts, each of which frees something, until it is enough")
+    func parts() {
+        for seed in 0..<1_000 {
+            var random = SplitMix(state: UInt64(seed))
+            let world = World(using: &random)
+            let whole = world.live(world.candidates)
+            let deficit = Int64.random(in: 1...max(2, whole + 20), using: &random)
+            var (rest, left, graph) = (deficit, world.candidates, world.graph)
+            while rest > 0, let part = PruneRules.firstVictims(among: left, freeing: rest, count: 2, in: graph) {
+                var freed: Int64 = 0
+                for victim in part { freed += graph.release(victim.member) }
+                #expect(freed > 0, "seed \(seed): in vain")
+                left.removeAll { part.contains($0) }
+                rest -= freed
+            }
+            #expect((rest <= 0) == (deficit <= whole), "seed \(seed): enough")
+        }
+    }
+
     private func quota(_ limit: Int64, reject: Int? = nil) -> Quota {
         let threshold = reject.map { QuotaThreshold(id: QuotaThresholdID(rawValue: 1), kind: .reject, percent: $0) }
         return Quota(id: QuotaID(rawValue: 1), limitBytes: limit, thresholds: threshold.map { [$0] } ?? [])

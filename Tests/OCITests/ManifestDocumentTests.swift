@@ -39,6 +39,33 @@ import Testing
         #expect(document.config == nil)
     }
 
+    @Test(
+        "what an index lists is a manifest, or by any other type a blob",
+        arguments: [
+            (MediaType.ociManifest.rawValue, true), (MediaType.ociIndex.rawValue, true),
+            (MediaType.dockerManifest.rawValue, true), (MediaType.dockerManifestList.rawValue, true),
+            (MediaType.dockerSchema1Signed.rawValue, true), ("application/vnd.oci.artifact.manifest.v1+json", true),
+            ("", true), ("application/vnd.oci.image.layer.v1.tar+gzip", false),
+            ("application/vnd.docker.image.rootfs.diff.tar.gzip", false),
+            ("application/vnd.buildkit.cacheconfig.v0", false),
+        ]
+    )
+    func listed(_ type: String, _ isManifest: Bool) throws {
+        let entry = Samples.descriptor(type)
+        let document = try parse(Samples.index(manifests: "[\(entry)]"))
+        #expect(document.manifests.map(\.digest.rawValue) == [Samples.zeros])
+        #expect(document.children == (isManifest ? document.manifests : []))
+        #expect(document.listedBlobs == (isManifest ? [] : document.manifests))
+        #expect(document.blobs == document.listedBlobs)
+    }
+
+    @Test("the blobs of an image are its config and its layers, in this order")
+    func blobs() throws {
+        let document = try parse(Samples.image())
+        #expect(document.blobs.map(\.digest.rawValue) == [Samples.zeros, Samples.ones])
+        #expect(document.children.isEmpty && document.listedBlobs.isEmpty)
+    }
+
     @Test("all fields of an artifact are read, unknown ones ignored")
     func artifact() throws {
         let config = Samples.descriptor(MediaType.ociEmpty.rawValue, more: #","data":"e30=""#)

@@ -47,14 +47,16 @@ extension Program {
             print("\(count.kind.rawValue)\t\(count.items)\t\(count.bytes) bytes")
         }
         let sweep = OrphanSweep(client: client, storage: storage, grace: limits.grace, logger: runtime.logger)
-        var (orphans, bytes, lost): (Int, Int64, Int) = (0, 0, 0)
+        var (orphans, bytes, lost, unreadable): (Int, Int64, Int, Int) = (0, 0, 0, 0)
         for part in storage.parts {
             let found = try await sweep.look(at: part)
             orphans += found.orphans.count
             bytes += found.orphans.reduce(0) { $0 + $1.sizeBytes }
             lost += found.lost.count
+            unreadable += found.failures.count
         }
         print("orphans\t\(orphans)\t\(bytes) bytes")
         print("lost\t\(lost)\t0 bytes")
+        if unreadable > 0 { print("unreadable\t\(unreadable)\t0 bytes") }
     }
 }

@@ -26,8 +26,10 @@ package struct Collector: Sendable {
         self.logger = logger
     }
 
-    /// Goes through the steps in the order in which each frees work for the next, until none has any.
+    /// Goes through the steps in the order in which each frees work for the next, until none has any. What can't be done,
+    /// because somebody has it locked or a file can't be removed, is left for the next run.
     package func collect() async throws {
+        var stuck: Generation?
         while true {
             var done = 0
             let ranges = try await store.ranges(on: client)
@@ -39,7 +41,8 @@ package struct Collector: Sendable {
             done += try await whole("manifests") { try await store.dropManifests($0, on: client) }
             done += try await whole("condemned") { try await store.condemnBlobs($0, on: client) }
             done += try await whole("blobs") { try await store.dropBlobs($0, on: client) }
-            done += try await removeObjects()
+            done += try await removeObjects(after: &stuck)
+            done += try await whole("referrers") { try await store.dropReferrerLists($0, on: client) }
             done += try await whole("repositories", in: ranges) {
                 try await store.dropRepositories(in: $0, $1, on: client)
             }
@@ -51,7 +54,7 @@ package struct Collector: Sendable {
         try await whole(step, in: [()]) { try await body($1) }
     }
 
-    /// Does batch after batch of a step in each of these places.
+    /// Does batch after batch of a step in each of these places. One that somebody is busy with holds up none of the others.
     private func whole<Place>(
         _ name: String,
         in places: [Place],
@@ -63,36 +66,48 @@ package struct Collector: Sendable {
             while true {
                 var limits = limits
                 limits.batch = pace.size
-                let (count, duration) = try await step.batch { try await body(place, limits) }
-                guard count > 0 else { break }
-                pace.note(duration)
+                do {
+                    let (count, duration) = try await step.batch { try await body(place, limits) }
+                    guard count > 0 else { break }
+                    pace.note(duration)
+                } catch let error as PostgresError where error.sqlState == .lockNotAvailable {
+                    logger.info("somebody is busy with it, it is left for later", metadata: ["step": "\(name)"])
+                    break
+                }
             }
         }
         return step.end()
     }
 
     /// The bytes first, then the row: a crash in between leaves a row whose bytes are removed once more.
-    private func removeObjects() async throws -> Int {
+    /// - Parameter stuck: the last one that can't be removed in this run: what comes before it was tried
+    private func removeObjects(after stuck: inout Generation?) async throws -> Int {
         var step = CollectionStep("objects", logger: logger)
         var many = limits
         many.batch = Self.objectsAtOnce
         while true {
-            var objects = try await store.garbage(many, on: client)[...]
+            var objects = try await store.garbage(many, after: stuck, on: client)[...]
             guard !objects.isEmpty else { return step.end() }
             try await store.makeDurable(on: client)
+            var failures: [BlobStorageError] = []
             while !objects.isEmpty {
                 let some = Array(objects.prefix(limits.batch))
                 objects = objects.dropFirst(some.count)
-                _ = try await step.batch { try await remove(some) }
+                _ = try await step.batch {
+                    let removal = try await storage.removeAll(some)
+                    try await forget(removal.removed)
+                    failures += removal.failures
+                    stuck = removal.kept.last?.generation ?? stuck
+                    return removal.removed.count
+                }
             }
+            logger.report(failures, as: "objects can't be removed")
         }
     }
 
-    private func remove(_ objects: [BlobPlacement]) async throws -> Int {
-        let storage = storage
-        try await BlockingIO.run { for object in objects { try storage.remove(object) } }
+    private func forget(_ objects: [BlobPlacement]) async throws {
+        guard !objects.isEmpty else { return }
         try await store.forget(objects, on: client)
         freed.increment(by: objects.reduce(0) { $0 + $1.sizeBytes })
-        return objects.count
     }
 }

@@ -29,53 +29,82 @@ package struct OrphanSweep: Sendable {
     package struct Finding: Sendable {
         package let orphans: [BlobPlacement]
         package let lost: [BlobPlacement]
+        /// Of files that can't be looked at.
+        package let failures: [BlobStorageError]
     }
 
     /// - Parameter parts: nil for all
     package func sweep(_ parts: [String]? = nil) async throws {
         for part in parts ?? storage.parts {
             try Task.checkCancellation()
-            let found = try await look(at: part)
-            let storage = storage
-            try await BlockingIO.run { for orphan in found.orphans { try storage.remove(orphan) } }
-            for orphan in found.orphans {
-                logger.warning(
-                    "object without a row removed",
-                    metadata: ["object": "\(orphan.digest).\(orphan.generation)"]
-                )
+            do {
+                try await sweep(part)
+            } catch let error as BlobStorageError {
+                logger.report([error], as: "a part of the storage can't be compared")
             }
-            for placement in found.lost {
-                logger.error("stored blob is lost", metadata: ["digest": "\(placement.digest)"])
-                try await blobs.unplace(placement, on: client)
-            }
-            try await totals.add(
-                .init(
-                    .orphans,
-                    items: Int64(found.orphans.count),
-                    bytes: found.orphans.reduce(0) { $0 + $1.sizeBytes }
-                ),
-                on: client
-            )
-            try await totals.add(.init(.lost, items: Int64(found.lost.count)), on: client)
         }
+    }
+
+    private func sweep(_ part: String) async throws {
+        let found = try await look(at: part)
+        let removal = try await storage.removeAll(found.orphans)
+        logger.report(found.failures + removal.failures, as: "stored files can't be compared")
+        for orphan in removal.removed {
+            logger.warning(
+                "object without a row removed",
+                metadata: ["object": "\(orphan.digest).\(orphan.generation)"]
+            )
+        }
+        for placement in found.lost {
+            logger.error("stored blob is lost", metadata: ["digest": "\(placement.digest)"])
+            try await blobs.unplace(placement, on: client)
+        }
+        try await totals.add(
+            .init(
+                .orphans,
+                items: Int64(removal.removed.count),
+                bytes: removal.removed.reduce(0) { $0 + $1.sizeBytes }
+            ),
+            on: client
+        )
+        try await totals.add(.init(.lost, items: Int64(found.lost.count)), on: client)
     }
 
     package func look(at part: String) async throws -> Finding {
         let (storage, grace) = (storage, grace)
         // Rows first: what is placed after this look has an object that is younger than the grace.
         let placements = try await store.placements(prefix: part, placedBefore: grace, on: client)
-        let objects = try await BlockingIO.run { try storage.objects(in: part, unchangedFor: grace) }
+        let (objects, unreadable) = try await BlockingIO.run {
+            var failures: [BlobStorageError] = []
+            let objects = try storage.objects(in: part, unchangedFor: grace) { failures.append($0) }
+            return (objects, failures)
+        }
         let known = try await store.known(objects.map(\.generation), on: client)
-        let lost = try await BlockingIO.run { try placements.filter { try !Self.isThere($0, in: storage) } }
-        return Finding(orphans: objects.filter { !known.contains($0.generation) }, lost: lost)
+        let (lost, unopened) = try await BlockingIO.run { try Self.lost(placements, in: storage) }
+        return Finding(
+            orphans: objects.filter { !known.contains($0.generation) },
+            lost: lost,
+            failures: unreadable + unopened
+        )
     }
 
-    private static func isThere(_ placement: BlobPlacement, in storage: any BlobInventory) throws -> Bool {
-        do {
-            _ = try storage.open(placement)
-            return true
-        } catch let error as BlobStorageError where error.code == .missing || error.code == .damaged {
-            return false
+    /// Which of these have no object, and why nobody knows of some.
+    private static func lost(
+        _ placements: [BlobPlacement],
+        in storage: any BlobInventory
+    ) throws -> (lost: [BlobPlacement], failures: [BlobStorageError]) {
+        var (lost, failures): ([BlobPlacement], [BlobStorageError]) = ([], [])
+        for placement in placements {
+            do {
+                _ = try storage.open(placement)
+            } catch let error as BlobStorageError {
+                if error.code == .missing || error.code == .damaged {
+                    lost.append(placement)
+                } else {
+                    failures.append(error)
+                }
+            }
         }
+        return (lost, failures)
     }
 }

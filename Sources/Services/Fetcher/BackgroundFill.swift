@@ -21,7 +21,7 @@ struct BackgroundFill: Sendable {
         self.logger = logger
     }
 
-    /// Queues the blobs of an image that aren't here, and the children of an index that are for platforms which the
+    /// Queues the blobs of a manifest that aren't here, and the children of an index that are for platforms which the
     /// organization lists. Runs in the transaction that stores the manifest.
     func enqueue(
         for document: ManifestDocument,
@@ -31,14 +31,13 @@ struct BackgroundFill: Sendable {
         on transaction: some Queryable
     ) async throws {
         guard let delay else { return }
-        guard document.kind != .index else {
-            return try await queue.enqueueFills(
-                children(of: document, fetch, config),
-                after: delay,
-                maxAttempts: FillPolicy.maximumAttempts,
-                on: transaction
-            )
-        }
+        try await queue.enqueueFills(
+            children(of: document, fetch, config),
+            after: delay,
+            maxAttempts: FillPolicy.maximumAttempts,
+            on: transaction
+        )
+        guard !document.blobs.isEmpty else { return }
         let fetches = try await blobs.absent(from: manifest, on: transaction).map { blob in
             BlobFetch(
                 organization: fetch.organization,
@@ -57,10 +56,12 @@ struct BackgroundFill: Sendable {
     }
 
     private func children(
-        of index: ManifestDocument,
+        of document: ManifestDocument,
         _ fetch: ManifestFetch,
         _ config: ProxyCacheConfig
     ) -> [ManifestFetch] {
+        let children = document.children
+        guard !children.isEmpty else { return [] }
         let platforms = config.platforms.compactMap { text -> Platform? in
             do { return try Platform(text) } catch {
                 logger.warning("platform not understood", metadata: ["error": "\(error)"])
@@ -68,7 +69,7 @@ struct BackgroundFill: Sendable {
             }
         }
         guard !platforms.isEmpty else { return [] }
-        return PlatformChoice.only(platforms).select(from: index.manifests).map { child in
+        return PlatformChoice.only(platforms).select(from: children).map { child in
             ManifestFetch(
                 organization: fetch.organization,
                 config: config,

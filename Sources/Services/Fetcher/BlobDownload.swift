@@ -34,12 +34,15 @@ struct BlobDownload {
         var tries = 0
         var fruitless = 0
         var isAsked = false
+        var isSecondChance = false
+        var isWithoutRange = false
         // An empty blob is asked for, too: upstream has to have it.
         while writer.storedBytes < fetch.sizeBytes || (fetch.sizeBytes == 0 && !isAsked) {
             let before = writer.storedBytes
+            let start = BlobStart(offset: isWithoutRange ? 0 : before, validator: validator)
             let receiver = PartialReceiver(fetch: fetch, writer: writer, hasher: hasher)
             do {
-                try await transfer(BlobStart(offset: before, validator: validator), receiver)
+                try await transfer(start, receiver)
                 isAsked = true
                 guard writer.storedBytes == fetch.sizeBytes else {
                     throw FetchFailure(
@@ -50,7 +53,11 @@ struct BlobDownload {
             } catch let failure as FetchFailure {
                 tries += 1
                 fruitless = writer.storedBytes > before ? 0 : fruitless + 1
-                guard failure.isTemporary, fruitless < maximumFruitlessTries, tries < Self.maximumTries else {
+                if !isSecondChance, isWorthSecondChance(failure, start) {
+                    isSecondChance = true
+                    // Everything is sent again, and what is stored is passed over.
+                    isWithoutRange = start.offset > 0
+                } else if !failure.isTemporary || fruitless >= maximumFruitlessTries || tries >= Self.maximumTries {
                     throw failure
                 }
                 logger.warning(
@@ -65,5 +72,12 @@ struct BlobDownload {
             }
         }
         return try await hasher.finish()
+    }
+
+    /// Whether upstream should be asked once more in another way: it couldn't send the part that was asked for, or began to
+    /// send something of another length, such as a page in the blob's place.
+    private func isWorthSecondChance(_ failure: FetchFailure, _ start: BlobStart) -> Bool {
+        if start.offset > 0, failure.upstreamStatus == 206 || failure.upstreamStatus == 416 { return true }
+        return failure.cause == .badContent && writer.storedBytes < fetch.sizeBytes
     }
 }

@@ -81,12 +81,14 @@ struct BlobFetchHandler: JobHandler {
         guard state.placement == nil else {
             return try await queue.complete(job.lease, result: Self.success(fetch), on: client)
         }
-        if job.isFill, try await !blobs.isAlive(fetch.digest, on: client) {
+        if job.isFill, try await !blobs.isAlive(fetch.digest, on: client),
+            try await !queue.isRaised(job, on: client)
+        {
             throw FetchFailure(.notFound, "nothing keeps \(fetch.digest) any more")
         }
         let (repository, config) = try await place
         var leftover = state.partial
-        // A partial whose bytes turned out wrong is worth one fresh start: the fault may have been on the way.
+        // Bytes that turned out wrong, or too many, are worth one fresh start: the fault may have been on the way.
         for isLastChance in [false, true] {
             let writer = try await acquire(leftover, fetch, job)
             defer { writer.close() }
@@ -103,17 +105,36 @@ struct BlobFetchHandler: JobHandler {
             }
             // A fill comes back later: an upstream that stumbles isn't pressed for what nobody waits for.
             if job.isFill { download.maximumFruitlessTries = 1 }
-            let digest = try await progress.watching(writer, of: fetch.digest) { try await download.run() }
-            if digest == fetch.digest {
-                return try await publish(writer, fetch, job, logger)
+            let failure: FetchFailure
+            do {
+                let digest = try await progress.watching(writer, of: fetch.digest) { try await download.run() }
+                if digest == fetch.digest {
+                    return try await publish(writer, fetch, job, logger)
+                }
+                failure = FetchFailure(.badContent, "upstream \(repository) sent other bytes than blob \(fetch.digest)")
+                logger.warning("blob has the wrong digest", metadata: ["reason": "\(failure)"])
+            } catch let refusal as FetchFailure {
+                failure = refusal
             }
-            try writer.discard()
-            try await record(nil, of: fetch, job)
+            // What is full and still wrong is no use to anybody.
+            let isSpoilt = failure.cause == .badContent && writer.storedBytes == fetch.sizeBytes
+            try await leave(writer, isSpoilt: isSpoilt, fetch, job)
+            if isLastChance || !isSpoilt { throw failure }
             leftover = nil
-            let failure = FetchFailure(.badContent, "upstream \(repository) sent other bytes than blob \(fetch.digest)")
-            logger.warning("blob has the wrong digest", metadata: ["reason": "\(failure)"])
-            if isLastChance { throw failure }
         }
+    }
+
+    /// Keeps what the next try can go on with, but none of the device's room beyond it: manifests may declare any size.
+    private func leave(
+        _ writer: any PartialWriter,
+        isSpoilt: Bool,
+        _ fetch: BlobFetch,
+        _ job: ClaimedJob
+    ) async throws {
+        guard isSpoilt || writer.storedBytes == 0 else { return try writer.giveBackRoom() }
+        try writer.discard()
+        let forgetting = blobs.forgetting(writer.generation, of: fetch.digest)
+        try await queue.perform(forgetting, holding: job.lease, on: client)
     }
 
     /// The registry is asked first, for foreign layers, too: some have them.
@@ -173,7 +194,7 @@ struct BlobFetchHandler: JobHandler {
         return writer
     }
 
-    private func record(_ partial: PartialRecord?, of fetch: BlobFetch, _ job: ClaimedJob) async throws {
+    private func record(_ partial: PartialRecord, of fetch: BlobFetch, _ job: ClaimedJob) async throws {
         try await queue.perform(blobs.recording(partial, of: fetch.digest), holding: job.lease, on: client)
     }
 

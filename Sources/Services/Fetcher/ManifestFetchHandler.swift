@@ -124,8 +124,16 @@ struct ManifestFetchHandler: JobHandler {
         _ job: ClaimedJob,
         tries: Int
     ) async throws -> ManifestFetched {
-        let manifest = try await get(reference, repository, tries: tries)
-        let (digest, document) = try Self.verify(manifest, reference, repository)
+        var manifest = try await get(reference, repository, tries: tries)
+        let (digest, document): (Digest, ManifestDocument)
+        do {
+            (digest, document) = try Self.verify(manifest, reference, repository)
+        } catch let failure as FetchFailure where failure.cause == .badContent {
+            // Once more, at once: the fault may have been on the way.
+            logger.warning("manifest is wrong", metadata: ["reason": "\(failure)"])
+            manifest = try await get(reference, repository, tries: 1)
+            (digest, document) = try Self.verify(manifest, reference, repository)
+        }
         let image = FetchedImage(
             document: document,
             bytes: manifest.bytes,
@@ -154,8 +162,8 @@ struct ManifestFetchHandler: JobHandler {
         }
     }
 
-    /// Checks what upstream sent: bytes against the digest asked for, and bytes against the manifest rules. The header
-    /// that names a digest is a claim; it only decides which algorithm names a manifest that was asked for by tag.
+    /// Checks what upstream sent: bytes against the digest that was asked for, or for a tag against the one that upstream
+    /// says it sends, and bytes against the manifest rules.
     static func verify(
         _ manifest: UpstreamManifest,
         _ reference: Reference,
@@ -174,8 +182,14 @@ struct ManifestFetchHandler: JobHandler {
                 throw FetchFailure(.badContent, "upstream \(repository) sent other bytes than manifest \(wanted)")
             }
             return (wanted, document)
-        case .tag:
+        case .tag(let tag):
             let digest = Digest.of(manifest.bytes, algorithm: manifest.claimedDigest?.algorithm ?? .sha256)
+            if let claimed = manifest.claimedDigest, claimed != digest {
+                throw FetchFailure(
+                    .badContent,
+                    "upstream \(repository) sent other bytes for \(tag) than those of \(claimed), which it names"
+                )
+            }
             return (digest, document)
         }
     }

@@ -51,13 +51,15 @@ final class PartialReceiver: BlobSink {
         }
         guard skipped < bytes.count else { return }
         let fresh = UnsafeRawBufferPointer(rebasing: bytes[skipped...])
-        guard writer.storedBytes + Int64(fresh.count) <= fetch.sizeBytes else {
+        let room = Int(clamping: fetch.sizeBytes - writer.storedBytes)
+        // What fits is stored even if there is too much: a full partial that isn't the blob is begun anew.
+        try writer.append(UnsafeRawBufferPointer(rebasing: fresh.prefix(room)))
+        hasher.advance()
+        guard fresh.count <= room else {
             throw FetchFailure(
                 .badContent,
                 "upstream sends more than the \(fetch.sizeBytes) bytes that the manifest says for \(fetch.digest)"
             )
         }
-        try writer.append(fresh)
-        hasher.advance()
     }
 }

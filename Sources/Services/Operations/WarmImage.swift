@@ -88,7 +88,8 @@ struct WarmImage {
         } catch {
             throw FetchFailure(.cache, "manifest \(manifest.digest): \(error.message)")
         }
-        guard document.kind == .index else { return collect(document, place) }
+        collect(document, place)
+        guard document.kind == .index else { return }
         guard depth < Self.maximumDepth else {
             throw FetchFailure(.unsupported, "index \(manifest.digest) is nested too deep")
         }
@@ -112,16 +113,17 @@ struct WarmImage {
         } catch let error as OCIError {
             throw FetchFailure(.cache, "organization \(target.organization): \(error.message)")
         }
-        let children = choice.select(from: index.manifests)
-        guard children.isEmpty, !index.manifests.isEmpty else { return children }
-        let offered = Set(index.manifests.compactMap { $0.platform?.description }).sorted().joined(separator: ", ")
+        let children = choice.select(from: index.children)
+        guard children.isEmpty, !index.children.isEmpty else { return children }
+        let offered = Set(index.children.compactMap { $0.platform?.description }).sorted().joined(separator: ", ")
         throw FetchFailure(.notFound, "\(target) has no image for \(choice), only for \(offered)")
     }
 
     private mutating func collect(_ document: ManifestDocument, _ place: Place) {
         let config = document.config.map { [(WarmItem.Kind.config, $0)] } ?? []
         // Foreign layers need not be in any registry.
-        let layers = document.layers.filter { !$0.mediaType.isForeignLayer }.map { (WarmItem.Kind.layer, $0) }
+        let layers = (document.layers + document.listedBlobs).filter { !$0.mediaType.isForeignLayer }
+            .map { (WarmItem.Kind.layer, $0) }
         for (kind, blob) in config + layers where !blobs.contains(where: { $0.item.digest == blob.digest }) {
             let item = WarmItem(image: target.description, kind: kind, digest: blob.digest, sizeBytes: blob.size)
             let fetch = BlobFetch(

@@ -117,6 +117,7 @@ struct BlobTests {
                 try await client.blob(Self.digest, in: repository, from: start, into: sink)
             }
             #expect(failure.cause == .upstreamError)
+            #expect(failure.upstreamStatus == 206)
             #expect(sink.transfers.isEmpty)
             #expect(sink.bytes.isEmpty)
         }
