@@ -12,8 +12,9 @@ import Synchronization
 import Tracing
 import Waiting
 
-/// Asks the fetchers for blobs and follows them while they arrive: one follow per digest in this process, whatever
-/// number of clients reads it.
+/// Asks the fetchers for blobs and follows them while they arrive: one follow for each blob of a repository in this
+/// process, whatever number of clients reads it. Repositories with the same blob share the fetch, but not its failure:
+/// their upstreams are others.
 package final class BlobFollower: Service {
     package struct Configuration: Sendable {
         /// How often an arriving file is looked at.
@@ -22,6 +23,8 @@ package final class BlobFollower: Service {
         package var pollInterval: Duration = .milliseconds(500)
         /// How long a client waits for one more byte.
         package var stallDeadline: Duration = .seconds(120)
+        /// How long a fetch from another repository's upstream may stand still before ours is asked as well.
+        package var strangersPatience: Duration = .seconds(10)
 
         package init() {}
     }
@@ -34,7 +37,7 @@ package final class BlobFollower: Service {
     private let logger: Logger
     private let queue = JobQueue()
     private let blobs = BlobStore()
-    private let open = Mutex<[Digest: BlobFollow]>([:])
+    private let open = Mutex<[BlobFetch: BlobFollow]>([:])
     private let follows: AsyncStream<BlobFollow>
     private let submit: AsyncStream<BlobFollow>.Continuation
 
@@ -69,14 +72,13 @@ package final class BlobFollower: Service {
     /// whether anybody does or not.
     package func join(_ fetch: BlobFetch) -> BlobFollowHandle {
         let (follow, isNew) = open.withLock { open in
-            // A follow with another size was asked for by another manifest: readers of this one can't share it.
-            if let follow = open[fetch.digest], follow.sizeBytes == fetch.sizeBytes {
+            if let follow = open[fetch] {
                 follow.addReader()
                 return (follow, false)
             }
             let follow = BlobFollow(fetch: fetch, stallDeadline: configuration.stallDeadline)
             follow.addReader()
-            open[fetch.digest] = follow
+            open[fetch] = follow
             return (follow, true)
         }
         if isNew { submit.yield(follow) }
@@ -85,8 +87,8 @@ package final class BlobFollower: Service {
 
     fileprivate func leave(_ follow: BlobFollow) {
         open.withLock { open in
-            guard follow.removeReader(), open[follow.fetch.digest] === follow else { return }
-            open[follow.fetch.digest] = nil
+            guard follow.removeReader(), open[follow.fetch] === follow else { return }
+            open[follow.fetch] = nil
         }
     }
 
@@ -98,12 +100,15 @@ package final class BlobFollower: Service {
         hub.add(wakeUp, for: .blob(digest.description))
         defer { hub.remove(wakeUp, for: .blob(digest.description)) }
         do {
+            var fetch = follow.fetch
             while follow.hasReaders {
                 do {
-                    try await ask(follow, wakeUp)
+                    try await ask(fetch, for: follow, wakeUp)
                     return
                 } catch is AskAgain {
                     continue
+                } catch is AskApart {
+                    fetch = fetch.apart
                 }
             }
         } catch is CancellationError {
@@ -112,22 +117,27 @@ package final class BlobFollower: Service {
             follow.failed(error)
         }
         // Who comes after a failure begins a new follow.
-        open.withLock { if $0[digest] === follow { $0[digest] = nil } }
+        open.withLock { if $0[follow.fetch] === follow { $0[follow.fetch] = nil } }
     }
 
     /// The job ended without giving us anything, for a reason that isn't ours.
     private struct AskAgain: Error {}
 
-    private func ask(_ follow: BlobFollow, _ wakeUp: WakeUp) async throws {
-        let job = try await queue.enqueue(follow.fetch, on: client)
+    /// The job is another repository's, and stands still.
+    private struct AskApart: Error {}
+
+    private func ask(_ fetch: BlobFetch, for follow: BlobFollow, _ wakeUp: WakeUp) async throws {
+        let job = try await queue.enqueue(fetch, on: client)
         hub.add(wakeUp, for: .job(job))
         defer { hub.remove(wakeUp, for: .job(job)) }
         await notifier.jobsAvailable(BlobFetch.queue)
         var tail: (generation: Generation, reader: any PartialReader)?
+        var moved: (bytes: Int64, at: ContinuousClock.Instant) = (0, .now)
         while follow.hasReaders {
             try Task.checkCancellation()
-            let state = try await look(follow, job)
+            let (state, isOurs) = try await look(fetch, job)
             if let placement = state?.placement {
+                try Self.check(placement.sizeBytes, of: fetch)
                 guard let object = try await open(placement) else { throw AskAgain() }
                 return follow.present(object)
             }
@@ -135,6 +145,8 @@ package final class BlobFollower: Service {
                 tail = try storage.openPartial(follow.fetch.digest, partial.generation).map { (partial.generation, $0) }
             }
             if try await self.tail(tail?.reader, follow, wakeUp) { return }
+            if let bytes = try tail?.reader.progress().storedBytes, bytes != moved.bytes { moved = (bytes, .now) }
+            if !isOurs, .now - moved.at > configuration.strangersPatience { throw AskApart() }
         }
     }
 
@@ -149,22 +161,31 @@ package final class BlobFollower: Service {
         }
     }
 
-    /// Reads the truth: the blob's row, or why there will be none.
-    private func look(_ follow: BlobFollow, _ job: JobID) async throws -> BlobState? {
-        guard let status = try await queue.statuses(of: [job], on: client).first, !status.state.isFinal else {
-            return try await settled(follow, job)
-        }
-        return try await blobs.state(of: follow.fetch.digest, on: client)
+    /// Of two manifests that declare different sizes for a digest, at most one is right.
+    private static func check(_ size: Int64, of fetch: BlobFetch) throws {
+        guard size != fetch.sizeBytes else { return }
+        throw FetchFailure(
+            .badContent,
+            "blob \(fetch.digest) has \(size) bytes, the manifest says \(fetch.sizeBytes)"
+        )
     }
 
-    private func settled(_ follow: BlobFollow, _ job: JobID) async throws -> BlobState? {
-        let state = try await blobs.state(of: follow.fetch.digest, on: client)
+    /// Reads the truth: the blob's row, or why there will be none; and whether the job asks this repository's upstream.
+    private func look(_ fetch: BlobFetch, _ job: JobID) async throws -> (BlobState?, isOurs: Bool) {
+        let status = try await queue.statuses(of: [job], on: client).first
+        guard let status, !status.state.isFinal else { return (try await settled(fetch, job), true) }
+        let isOurs = try JSONText.decode(BlobFetch.self, status.payload) == fetch
+        return (try await blobs.state(of: fetch.digest, on: client), isOurs)
+    }
+
+    private func settled(_ fetch: BlobFetch, _ job: JobID) async throws -> BlobState? {
+        let state = try await blobs.state(of: fetch.digest, on: client)
         if state?.placement != nil { return state }
         guard let status = try await queue.statuses(of: [job], on: client).first, status.state == .discarded,
             let result = status.result
         else { throw AskAgain() }
         // Somebody else's job for this digest failed with their upstream, their rights or their manifest's size.
-        guard try JSONText.decode(BlobFetch.self, status.payload) == follow.fetch else { throw AskAgain() }
+        guard try JSONText.decode(BlobFetch.self, status.payload) == fetch else { throw AskAgain() }
         let verdict = try JSONText.decode(FetchVerdict<String>.self, result)
         throw verdict.failure ?? FetchFailure(.cache, "job \(job) ended without a verdict")
     }
@@ -181,6 +202,7 @@ package final class BlobFollower: Service {
         var last: PartialProgress?
         repeat {
             let progress = try reader.progress()
+            if progress.isVerified { try Self.check(progress.storedBytes, of: follow.fetch) }
             if progress != last, progress.storedBytes > 0 || progress.isVerified {
                 follow.arriving(reader, progress)
                 last = progress

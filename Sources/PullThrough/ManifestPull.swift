@@ -233,7 +233,15 @@ package struct ManifestPull: Sendable {
         _ repository: RepositoryName,
         _ organization: Organization
     ) async throws -> ManifestRecord {
-        guard let manifest = try await cached(fetched.digest, repository, organization) else {
+        if let manifest = try await cached(fetched.digest, repository, organization) { return manifest }
+        // What is shared may be a look that began before it was stored.
+        let found = try await manifests.find(
+            fetched.digest,
+            repository: repository,
+            organization: organization.id,
+            on: client
+        )
+        guard let manifest = found else {
             throw FetchFailure(.cache, "manifest \(fetched.digest) was removed before it could be served")
         }
         return manifest

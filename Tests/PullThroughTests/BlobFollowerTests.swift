@@ -34,9 +34,16 @@ struct BlobFollowerTests {
     @Test("readers of one blob share its follow")
     func shared() throws {
         let first = follower.join(try .sample(size: 100))
-        let second = follower.join(try .sample(size: 100, organization: 2))
+        let second = follower.join(try .sample(size: 100))
         #expect(first.follow === second.follow)
-        #expect(second.follow.fetch == (try .sample(size: 100)), "who asked first is asked for")
+    }
+
+    @Test("readers of the same blob of another organization have a follow of their own")
+    func otherOrganization() throws {
+        let first = follower.join(try .sample(size: 100))
+        let second = follower.join(try .sample(size: 100, organization: 2))
+        #expect(first.follow !== second.follow)
+        #expect(second.follow.fetch == (try .sample(size: 100, organization: 2)))
     }
 
     @Test("a manifest that says another size gets a follow of its own")

@@ -96,13 +96,7 @@ struct BlobFollowingTests {
     @Test("the failure of somebody else's fetch isn't ours: it is asked for again with our upstream")
     func foreignFailure() async throws {
         try await PullBench.with { [failure] bench in
-            let foreign = BlobFetch(
-                organization: bench.fetch.organization,
-                upstream: ProxyCacheConfig.sample.upstream.baseURL,
-                repository: try RepositoryName("other/app"),
-                digest: bench.fetch.digest,
-                sizeBytes: bench.fetch.sizeBytes
-            )
+            let foreign = try bench.foreign()
             _ = try await JobQueue().enqueue(foreign, priority: 5, on: bench.client)
             let theirs = try await bench.claim()
             let handle = bench.follower.join(bench.fetch)
@@ -115,6 +109,51 @@ struct BlobFollowingTests {
             #expect(try JSONText.decode(BlobFetch.self, ours.payload) == bench.fetch)
             try await bench.fail(ours, failure)
             await #expect(throws: failure) { try await handle.follow.beginning() }
+        }
+    }
+
+    @Test("who pulls the same blob by another repository isn't told what is wrong with the first one's upstream")
+    func strangersInOneFrontend() async throws {
+        try await PullBench.with { [failure] bench in
+            let foreign = try bench.foreign()
+            let theirs = bench.follower.join(foreign)
+            let job = try await bench.claim()
+            let ours = bench.follower.join(bench.fetch)
+            try await bench.fail(job, failure)
+            await #expect(throws: failure) { try await theirs.follow.beginning() }
+            let next = try await bench.claim()
+            #expect(try JSONText.decode(BlobFetch.self, next.payload) == bench.fetch)
+            try await bench.place(try await bench.partial(bench.blob.bytes))
+            let window = try await ours.follow.window(beyond: 499_999)
+            #expect(window.end == 500_000)
+        }
+    }
+
+    @Test("a fetch from another repository's upstream that stands still is waited for no longer than its patience")
+    func standstill() async throws {
+        try await PullBench.with(strangersPatience: .milliseconds(50)) { bench in
+            _ = try await JobQueue().enqueue(try bench.foreign(), on: bench.client)
+            let theirs = try await bench.claim()
+            let handle = bench.follower.join(bench.fetch)
+            let ours = try await bench.claim()
+            #expect(ours.lease.job != theirs.lease.job)
+            #expect(try JSONText.decode(BlobFetch.self, ours.payload) == bench.fetch.apart)
+            try await bench.place(try await bench.partial(bench.blob.bytes))
+            let window = try await handle.follow.window(beyond: 499_999)
+            #expect(window.end == 500_000)
+        }
+    }
+
+    @Test("our own upstream is waited for however still it stands, and its failure is ours")
+    func ownStandstill() async throws {
+        try await PullBench.with(strangersPatience: .milliseconds(50)) { [failure] bench in
+            _ = try await JobQueue().enqueue(try bench.foreign(), on: bench.client)
+            _ = try await bench.claim()
+            let handle = bench.follower.join(bench.fetch)
+            try await bench.fail(try await bench.claim(), failure)
+            await #expect(throws: failure) { try await handle.follow.beginning() }
+            let jobs = try await bench.count("SELECT count(*) FROM job")
+            #expect(jobs == 2)
         }
     }
 
@@ -148,6 +187,28 @@ struct BlobFollowingTests {
             try await bench.place(try await bench.partial(bench.blob.bytes))
             let window = try await handle.follow.window(beyond: size - 1)
             #expect(window.end == size)
+        }
+    }
+
+    @Test(
+        "a manifest that says another size than the blob has gets an error, and no byte more",
+        arguments: [400_000, 600_000] as [Int64]
+    )
+    func wrongSize(_ size: Int64) async throws {
+        try await PullBench.with { bench in
+            let wrong = BlobFetch(
+                organization: bench.fetch.organization,
+                upstream: bench.fetch.upstream,
+                repository: bench.fetch.repository,
+                digest: bench.fetch.digest,
+                sizeBytes: size
+            )
+            let handle = bench.follower.join(wrong)
+            let writer = try await bench.partial(bench.blob.bytes)
+            try writer.markVerified()
+            try await bench.place(writer)
+            let error = await #expect(throws: FetchFailure.self) { try await handle.follow.window(beyond: size - 1) }
+            #expect(error?.cause == .badContent)
         }
     }
 }

@@ -31,14 +31,16 @@ struct PullBench: Sendable {
     /// - Parameters:
     ///   - manifestDeadline: how long an ask for a manifest may take
     ///   - patience: how long who has something else waits for it
+    ///   - strangersPatience: how long another repository's fetch may stand still
     static func with(
         size: Int64 = 500_000,
         manifestDeadline: Duration = .seconds(60),
         patience: Duration = .seconds(60),
+        strangersPatience: Duration = .seconds(60),
         _ body: @Sendable (PullBench) async throws -> Void
     ) async throws {
         let folder = try TemporaryDirectory(isInMemory: true)
-        let bench = try await PullBench(folder.path, size, manifestDeadline, patience)
+        let bench = try await PullBench(folder.path, size, manifestDeadline, patience, strangersPatience)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await bench.follower.run() }
             group.addTask { try await bench.desk.run() }
@@ -53,7 +55,8 @@ struct PullBench: Sendable {
         _ folder: String,
         _ size: Int64,
         _ manifestDeadline: Duration,
-        _ patience: Duration
+        _ patience: Duration,
+        _ strangersPatience: Duration
     ) async throws {
         // The first who asks waits until a server has started: not on a thread that other tests need.
         let connectionString = try await PostgresCluster.shared().makeMigratedDatabase()
@@ -64,6 +67,7 @@ struct PullBench: Sendable {
         notifier = JobNotifier(client: client, logger: logger)
         var configuration = BlobFollower.Configuration()
         configuration.pollInterval = .milliseconds(20)
+        configuration.strangersPatience = strangersPatience
         follower = BlobFollower(
             configuration,
             client: client,
@@ -100,6 +104,17 @@ struct PullBench: Sendable {
             repository: fetch.repository,
             organization: fetch.organization,
             on: client
+        )
+    }
+
+    /// The same blob for a repository that has another upstream.
+    func foreign() throws -> BlobFetch {
+        BlobFetch(
+            organization: fetch.organization,
+            upstream: fetch.upstream,
+            repository: try RepositoryName("other/app"),
+            digest: fetch.digest,
+            sizeBytes: fetch.sizeBytes
         )
     }
 
