@@ -25,8 +25,6 @@ package struct LogStore: Sendable {
         package init() {}
     }
 
-    /// Arbitrary, but the same in every binary.
-    private static let partitionLock: Int64 = 0x656E_7472_6C6F_6773
     private static let maximumUserAgent = 256
 
     package init() {}
@@ -178,39 +176,6 @@ package struct LogStore: Sendable {
                 OR (at, id) < (to_timestamp(\(filter.before?.at)), \(filter.before?.id ?? 0)))
         \(unescaped: ending) LIMIT \(limit)
         """
-    }
-
-    /// Makes the partitions of today and of so many days after it, and drops those whose days are all older than the
-    /// retention. Safe to repeat, and to do in many processes at once.
-    package func keepPartitions(daysAhead: Int, retention: Duration, on client: PostgresClient) async throws {
-        let wanted = try await client.query(
-            """
-            SELECT to_char(day, 'YYYYMMDD'), to_char(day, 'YYYY-MM-DD'), to_char(day + 1, 'YYYY-MM-DD')
-            FROM generate_series(0, \(daysAhead)) AS n, LATERAL (SELECT (now() AT TIME ZONE 'UTC')::date + n::integer AS day) d
-            WHERE to_regclass('log_entry_' || to_char(day, 'YYYYMMDD')) IS NULL ORDER BY day
-            """
-        ).decode((String, String, String).self)
-        let old = try await client.query(
-            """
-            SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-            WHERE i.inhparent = 'log_entry'::regclass AND c.relname ~ '^log_entry_[0-9]{8}$'
-                AND to_date(right(c.relname, 8), 'YYYYMMDD') + 1
-                    <= (now() AT TIME ZONE 'UTC' - \(seconds: retention))::date
-            """
-        ).decode(String.self)
-        guard !wanted.isEmpty || !old.isEmpty else { return }
-        try await client.withTransaction { transaction in
-            try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.partitionLock))")
-            for (name, from, to) in wanted {
-                try await transaction.query(
-                    """
-                    CREATE TABLE IF NOT EXISTS \(unescaped: "log_entry_" + name) PARTITION OF log_entry
-                    FOR VALUES FROM (\(unescaped: "'\(from) 00:00+00'")) TO (\(unescaped: "'\(to) 00:00+00'"))
-                    """
-                )
-            }
-            for name in old { try await transaction.query("DROP TABLE IF EXISTS \(unescaped: name)") }
-        }
     }
 }
 

@@ -8,6 +8,9 @@ package import Postgres
 package struct PullStore: Sendable {
     /// Arbitrary: batches that touch the same rows in another order would wait for each other in a circle.
     private static let advisoryLock: Int64 = 0x656E_7472_746F_7563
+    /// Rows are taken without their organizations' locks, in an order that those who hold them don't keep to. In a circle of
+    /// waiters it is this one that gives up, before the server looks for somebody to end (`deadlock_timeout`, 1 s).
+    private static let lockTimeout = "200ms"
 
     /// Of a row `c` of `proxy_cache_config`, which may be missing: until when a pull by digest of now holds a manifest.
     static let holdEnd = "coalesce(now() + nullif(c.expiration_s, 0) * interval '1 second', 'infinity'::timestamptz)"
@@ -19,6 +22,8 @@ package struct PullStore: Sendable {
     /// Marks manifests as used: themselves, the indexes that list them, and the children that they list, as far as the
     /// same repository has them. A pull by tag renews that tag; one by digest the tags of the manifest and of the indexes
     /// that list it. What nothing else keeps alive is held by its pulls by digest.
+    ///
+    /// Throws ``PostgresError`` `lockNotAvailable` when somebody changes the same rows for long: nothing is written down then.
     /// - Parameter touches: with when each was. What is written down together wasn't pulled at one time, and what was pulled
     ///   least recently is pruned first.
     package func touch(_ touches: [PullTouch: ContinuousClock.Instant], on client: PostgresClient) async throws {
@@ -26,6 +31,7 @@ package struct PullStore: Sendable {
         try await client.withTransaction { transaction in
             try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.advisoryLock))")
             try await hold(touches.keys.filter { $0.tag == nil && $0.isRenewing }, on: transaction)
+            try await transaction.query("SET LOCAL lock_timeout = \(unescaped: "'\(Self.lockTimeout)'")")
             // Ages of now: what was waited for until here would make pulls later than they were.
             let now = ContinuousClock.now
             try await touch(touches.mapValues { now - $0 }, on: transaction)

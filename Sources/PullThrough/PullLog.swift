@@ -34,6 +34,8 @@ package final class PullLog: Service {
     /// A database that is away for long must not cost memory without end.
     private static let maximumPending = 100_000
     private static let partitionInterval: Duration = .seconds(3_600)
+    /// How soon partitions are tried again that somebody was in the way of.
+    private static let partitionRetry: Duration = .seconds(30)
     private static let daysAhead = 3
 
     private let configuration: Configuration
@@ -132,16 +134,23 @@ package final class PullLog: Service {
 
     private func keepPartitions() async {
         while !Task.isCancelled {
+            var pause = Self.partitionInterval
             do {
-                try await store.keepPartitions(
+                let state = try await store.keepPartitions(
                     daysAhead: Self.daysAhead,
                     retention: configuration.retention,
                     on: client
                 )
+                switch state {
+                case .kept: break
+                case .postponed: logger.debug("partitions of the log are left for later: it is in use")
+                case .overdue: logger.warning("the log has no partition for tomorrow yet: it is in use")
+                }
+                if state != .kept { pause = Self.partitionRetry }
             } catch is CancellationError { return } catch {
                 logger.error("partitions of the log can't be kept", metadata: ["error": "\(error)"])
             }
-            do { try await Task.sleep(for: Self.partitionInterval) } catch { return }
+            do { try await Task.sleep(for: pause) } catch { return }
         }
     }
 }

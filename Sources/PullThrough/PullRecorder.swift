@@ -61,7 +61,10 @@ package final class PullRecorder: Service {
                 try await store.touch(batch, on: client)
             } catch {
                 if !(error is CancellationError) {
-                    logger.warning(
+                    // That somebody changes the same rows is nothing to worry about: it gives way, and comes again.
+                    let isGivingWay = (error as? PostgresError)?.sqlState == .lockNotAvailable
+                    logger.log(
+                        level: isGivingWay ? .debug : .warning,
                         "pulls not recorded yet",
                         metadata: ["count": "\(batch.count)", "error": "\(error)"]
                     )

@@ -70,4 +70,29 @@ struct PullStoreTests {
             await busy.close()
         }
     }
+
+    @Test("writing down a pull gives way to who has its manifest and goes on to its tags, as a deletion does")
+    func givingWay() async throws {
+        try await TestDatabase.withStores { stores in
+            let image = ImageFixture.unique()
+            let (repository, manifest) = try await stores.store(image)
+            try await stores.tag("t", image)
+            let touch = PullTouch(repository: repository, manifest: manifest, tag: try TagName("t"), isRenewing: true)
+            let start = ContinuousClock.now
+            try await stores.client.withTransaction { transaction in
+                try await transaction.query(
+                    "SELECT 1 FROM repository_manifest WHERE repository_id = \(repository.rawValue) FOR UPDATE"
+                )
+                let error = await #expect(throws: PostgresError.self) {
+                    try await PullStore().touch([touch: .now], on: stores.client)
+                }
+                #expect(error?.sqlState == .lockNotAvailable)
+                #expect(ContinuousClock.now - start < .seconds(5), "others wait for ten")
+                try await transaction.query(
+                    "DELETE FROM repository_manifest WHERE repository_id = \(repository.rawValue)"
+                )
+            }
+            #expect(try await stores.find("t") == nil)
+        }
+    }
 }
