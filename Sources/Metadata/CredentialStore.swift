@@ -43,11 +43,17 @@ package struct CredentialStore: Sendable {
         ) == 1
     }
 
-    package func find(_ organization: OrganizationID, on db: some Queryable) async throws -> SealedCredentials? {
-        try await db.query(
+    /// - Parameter upstream: for whom they are wanted: nil unless it is still the organization's, whatever the namespace
+    package func find(
+        _ organization: OrganizationID,
+        at upstream: UpstreamAddress? = nil,
+        on db: some Queryable
+    ) async throws -> SealedCredentials? {
+        let isServer = upstream.map { ProxyCacheStore.isServer(of: $0) } ?? "true"
+        return try await db.query(
             """
-            SELECT sealed_credentials, sealing_key_id FROM proxy_cache_config
-            WHERE organization_id = \(organization.rawValue) AND sealed_credentials IS NOT NULL
+            SELECT sealed_credentials, sealing_key_id FROM proxy_cache_config c
+            WHERE organization_id = \(organization.rawValue) AND sealed_credentials IS NOT NULL AND \(isServer)
             """
         ).decodeFirst((Data, String).self).map { SealedCredentials(bytes: Array($0.0), keyID: $0.1) }
     }

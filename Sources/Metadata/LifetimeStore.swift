@@ -158,11 +158,6 @@ package struct LifetimeStore: Sendable {
         ).decode(String.self).map { try parsed($0, "name") }
     }
 
-    /// Says whether pruned tags can be revived for as long as other ended ones, or are collected at once.
-    package func setKeepsPruned(_ keeps: Bool, _ organization: OrganizationID, on db: some Queryable) async throws {
-        try await db.query("UPDATE organization SET keeps_pruned = \(keeps) WHERE id = \(organization.rawValue)")
-    }
-
     /// Whether pruned tags can be revived for as long as other ended ones.
     package func keepsPruned(_ organization: OrganizationID, on db: some Queryable) async throws -> Bool {
         try await db.query("SELECT keeps_pruned FROM organization WHERE id = \(organization.rawValue)")

@@ -77,42 +77,44 @@ package struct OrganizationStore: Sendable {
         ) == 1
     }
 
-    /// Removes the organization with its members, robots and repositories. The log keeps its name; the garbage collector
-    /// takes what nothing references any more.
+    /// Removes the organization with its members, robots and repositories, these first and batch by batch. The log keeps its
+    /// name; the garbage collector takes what nothing references any more. A deletion that didn't come to its end is gone on
+    /// with when it is called again.
     package func delete(_ organization: OrganizationID, on client: PostgresClient) async throws {
-        try await client.withTransaction { transaction in
+        try await RepositoryStore().deleteAll(of: organization, on: client)
+        // What was stored meanwhile goes along.
+        try await client.withRetriedTransaction { transaction in
             try await UsageStore().lock(organization, on: transaction)
             try await transaction.query("DELETE FROM organization WHERE id = \(organization.rawValue)")
         }
     }
 
-    /// Says whether everybody may pull from the organization.
-    package func setPublic(_ isPublic: Bool, _ organization: OrganizationID, on db: some Queryable) async throws {
-        try await db.query("UPDATE organization SET public_pull = \(isPublic) WHERE id = \(organization.rawValue)")
-    }
-
-    /// Says how long ended tags can be revived.
-    /// - Parameter seconds: nil for as long as the deployment says
-    package func setTimeMachine(_ seconds: Int64?, _ organization: OrganizationID, on db: some Queryable) async throws {
-        try await db.query("UPDATE organization SET time_machine_s = \(seconds) WHERE id = \(organization.rawValue)")
-    }
-
-    /// Says which images are served, by what the scanner says of them.
-    package func setScanPolicy(
-        _ policy: ScanPolicy,
-        _ organization: OrganizationID,
+    /// Changes what the settings say, all of it or nothing; what they leave out may be changed by others meanwhile.
+    /// - Returns: false when the organization isn't there (any more)
+    package func change(
+        _ settings: OrganizationSettings,
+        of organization: OrganizationID,
         on db: some Queryable
-    ) async throws {
-        try await db.query(
+    ) async throws -> Bool {
+        let timeMachine: Int64? = settings.timeMachineSeconds ?? nil
+        let severity: Severity? = settings.blockSeverity ?? nil
+        return try await db.execute(
             """
-            UPDATE organization
-            SET block_severity = \(policy.blockSeverity?.name), unscanned = \(policy.unscanned.rawValue)
+            UPDATE organization SET
+                public_pull = coalesce(\(settings.isPublic), public_pull),
+                time_machine_s = CASE WHEN \(settings.timeMachineSeconds != nil) THEN \(timeMachine)
+                    ELSE time_machine_s END,
+                keeps_pruned = coalesce(\(settings.keepsPruned), keeps_pruned),
+                block_severity = CASE WHEN \(settings.blockSeverity != nil) THEN \(severity?.name)
+                    ELSE block_severity END,
+                unscanned = coalesce(\(settings.unscanned?.rawValue), unscanned)
             WHERE id = \(organization.rawValue)
             """
-        )
+        ) == 1
     }
 
-    /// Makes the organization, or points the one that exists at this upstream. Its cached images stay.
+    /// Makes the organization, or points the one that exists at this upstream. Its cached images stay; its credentials
+    /// stay with the server that they are for.
     /// - Parameter isPublic: of an organization that is made
     package func proxy(
         _ name: OrganizationName,
@@ -120,6 +122,7 @@ package struct OrganizationStore: Sendable {
         isPublic: Bool = false,
         on db: some Queryable
     ) async throws {
+        let isSameServer = ProxyCacheStore.isServer(of: upstream)
         try await db.query(
             """
             WITH target AS (
@@ -133,6 +136,8 @@ package struct OrganizationStore: Sendable {
             SET upstream_registry = excluded.upstream_registry,
                 upstream_namespace = excluded.upstream_namespace,
                 insecure = excluded.insecure,
+                sealed_credentials = CASE WHEN \(isSameServer) THEN c.sealed_credentials END,
+                sealing_key_id = CASE WHEN \(isSameServer) THEN c.sealing_key_id END,
                 generation = c.generation + 1,
                 updated_at = now()
             WHERE (c.upstream_registry, c.upstream_namespace, c.insecure)

@@ -29,7 +29,8 @@ package struct ProxyCacheStore: Sendable {
         return try await update(settings, of: organization, on: db)
     }
 
-    /// Changes what the settings say; credentials and cached images stay.
+    /// Changes what the settings say; cached images stay. Credentials stay too, unless somebody would get them who didn't
+    /// before: another server, or a token server that wasn't listed. New ones are set afterwards, in the same transaction.
     /// - Returns: false when the organization has no upstream
     package func update(
         _ settings: ProxyCacheSettings,
@@ -38,9 +39,10 @@ package struct ProxyCacheStore: Sendable {
     ) async throws -> Bool {
         let staleness = settings.stalenessSeconds ?? nil
         let upstream = settings.upstream
+        let keepsLogin = Self.keepsLogin(settings)
         return try await db.execute(
             """
-            UPDATE proxy_cache_config SET
+            UPDATE proxy_cache_config c SET
                 upstream_registry = coalesce(\(upstream?.registry), upstream_registry),
                 upstream_namespace = CASE WHEN \(upstream != nil) THEN \(upstream?.namespace?.rawValue)
                     ELSE upstream_namespace END,
@@ -56,10 +58,25 @@ package struct ProxyCacheStore: Sendable {
                     THEN \(settings.realmHosts ?? [])::text[] ELSE realm_hosts END,
                 foreign_layer_hosts = CASE WHEN \(settings.foreignLayerHosts != nil)
                     THEN \(settings.foreignLayerHosts ?? [])::text[] ELSE foreign_layer_hosts END,
+                -- compared with the row as it is now, and not with what the caller has seen of it
+                sealed_credentials = CASE WHEN \(keepsLogin) THEN sealed_credentials END,
+                sealing_key_id = CASE WHEN \(keepsLogin) THEN sealing_key_id END,
                 generation = generation + 1, updated_at = now()
             WHERE organization_id = \(organization.rawValue)
             """
         ) == 1
+    }
+
+    /// SQL: whether those who get the credentials of row `c` after a change got them before.
+    private static func keepsLogin(_ settings: ProxyCacheSettings) -> Query {
+        let isSameServer = settings.upstream.map { isServer(of: $0) } ?? "true"
+        let addsNoHost = settings.realmHosts.map { hosts -> Query in "\(hosts)::text[] <@ c.realm_hosts" } ?? "true"
+        return "\(isSameServer) AND \(addsNoHost)"
+    }
+
+    /// SQL: whether row `c` has the base URL of this upstream, whatever its namespace.
+    static func isServer(of upstream: UpstreamAddress) -> Query {
+        "(c.upstream_registry = ANY(\(upstream.registryNames)::text[]) AND c.insecure = \(upstream.isInsecure))"
     }
 
     /// Takes the upstream away; what is cached stays, and is served.

@@ -64,19 +64,4 @@ extension RepositoryStore {
             )
         }
     }
-
-    /// Removes the repository with its tags. The garbage collector takes what nothing references any more.
-    /// - Returns: false when it isn't there
-    package func delete(
-        _ name: RepositoryName,
-        organization: OrganizationID,
-        on client: PostgresClient
-    ) async throws -> Bool {
-        try await client.withTransaction { transaction in
-            try await UsageStore().lock(organization, on: transaction)
-            return try await transaction.execute(
-                "DELETE FROM repository WHERE organization_id = \(organization.rawValue) AND name = \(name.rawValue)"
-            ) == 1
-        }
-    }
 }

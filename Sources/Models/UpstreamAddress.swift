@@ -57,9 +57,12 @@ package struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
     package var baseURL: String { (isInsecure ? "http://" : "https://") + authority }
 
     /// Docker Hub under any of the names it goes by.
-    package var isDockerHub: Bool {
-        ["docker.io", "index.docker.io", "registry-1.docker.io"].contains(registry)
-    }
+    package var isDockerHub: Bool { Self.dockerHub.contains(registry) }
+
+    /// All names by which ``registry`` is known, as administrators may write it.
+    package var registryNames: [String] { isDockerHub ? Self.dockerHub : [registry] }
+
+    private static let dockerHub = ["docker.io", "index.docker.io", "registry-1.docker.io"]
 
     /// Name under which the organization keeps a repository that clients ask for. On Docker Hub `alpine` and
     /// `library/alpine` are the same repository, so both become the second.

@@ -57,7 +57,7 @@ actor UpstreamAuthorizer {
     func authorization(for repository: UpstreamRepository) async throws -> String? {
         switch schemes[place(of: repository)] {
         case nil: nil
-        case .basic: try await credentials.credentials(for: repository.organization)?.basic
+        case .basic: try await credentials.credentials(for: repository.organization, at: repository.address)?.basic
         case .bearer(let realm): try await bearer(realm, repository)
         }
     }
@@ -105,7 +105,7 @@ actor UpstreamAuthorizer {
     }
 
     private func obtain(_ key: Key, _ repository: UpstreamRepository) async throws -> Token {
-        let credentials = try await credentials.credentials(for: repository.organization)
+        let credentials = try await credentials.credentials(for: repository.organization, at: repository.address)
         let ways = TokenExchange.ways(credentials, refreshToken: refreshTokens[key.place])
         var refusal: FetchFailure?
         for way in ways {

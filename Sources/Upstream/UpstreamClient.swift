@@ -373,7 +373,7 @@ package struct UpstreamClient: Sendable {
 package struct UpstreamManifest: Sendable {
     package let bytes: [UInt8]
     package let contentType: MediaType?
-    /// What upstream says the digest is: a claim.
+    /// What upstream says the digest is: a claim, of this same answer. Nil when it says nothing that is a digest.
     package let claimedDigest: Digest?
 }
 
@@ -387,5 +387,8 @@ private struct NoGovernor: UpstreamGovernor {
 private struct FixedCredentials: CredentialSource {
     let credentials: UpstreamCredentials?
 
-    func credentials(for organization: OrganizationID) async throws -> UpstreamCredentials? { credentials }
+    func credentials(
+        for organization: OrganizationID,
+        at upstream: UpstreamAddress
+    ) async throws -> UpstreamCredentials? { credentials }
 }

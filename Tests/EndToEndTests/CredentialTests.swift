@@ -74,6 +74,41 @@ import Testing
         }
     }
 
+    @Test("a change of the server, or one more token server, drops the credentials: nobody else is ever sent them")
+    func elsewhere() async throws {
+        try await Self.withPrivateUpstream { upstream, deployment, folder in
+            func hasCredentials() async throws -> Bool {
+                try await deployment.entrepot(["proxy", "show", "up"]).contains(#""has_credentials" : true"#)
+            }
+            try await Self.setCredentials(deployment, folder)
+            try await deployment.entrepot(["proxy", "set", "up", upstream.url + "/a", "--freshness", "1m"])
+            #expect(try await hasCredentials(), "a namespace is on the same server")
+            let named = "http://localhost:\(upstream.port)"
+            for words in [[named], [upstream.host], ["--realm-host", "tokens.example"]] {
+                try await deployment.entrepot(["proxy", "set", "up"] + words)
+                #expect(try await !hasCredentials(), "\(words)")
+                try await deployment.entrepot(["proxy", "set", "up", upstream.url])
+                try await Self.setCredentials(deployment, folder)
+            }
+            try await deployment.entrepot(
+                ["proxy", "set", "up", named, "--username", Self.username],
+                password: Self.password
+            )
+            #expect(try await hasCredentials(), "given again with the change")
+
+            try await ScriptedUpstream.with { other in
+                var bearer = ScriptedUpstream.Bearer()
+                bearer.basic = Self.basic
+                other.requireBearer(bearer)
+                try await deployment.entrepot(["proxy", "set", "up", other.url])
+                try await deployment.heard()
+                #expect(try await deployment.registry.get("/v2/up/a/b/manifests/t").status == 403)
+                #expect(!other.requests.isEmpty)
+                #expect(other.requests.allSatisfy { $0.headers[.authorization]?.hasPrefix("Basic") != true })
+            }
+        }
+    }
+
     @Test("a new key takes over without a new password; a fetcher without the key says so")
     func rotation() async throws {
         let folder = try TemporaryDirectory()

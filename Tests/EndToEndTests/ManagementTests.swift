@@ -35,6 +35,18 @@ import Testing
             )
         }
 
+        /// Returns once so many statements wait for others.
+        func untilWaiting(_ count: Int) async throws {
+            try await eventually("\(count) statements wait") {
+                try await deployment.client.query(
+                    """
+                    SELECT 1 FROM pg_stat_activity
+                    WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0
+                    """
+                ).count == count
+            }
+        }
+
         func entrepot(_ words: [String], password: String? = nil) async throws {
             try await deployment.entrepot(words, password: password)
         }
@@ -122,6 +134,97 @@ import Testing
             expectServed(try await scene.deployment.registry.get("/v2/team/a/b/manifests/t"), Self.image.bytes)
             #expect(scene.upstream.requests.isEmpty, "still cached, and fresh now")
             #expect(try await scene.call(.put, "organization/other/proxycache", "{}").status == 404)
+        }
+    }
+
+    @Test("a change of an organization that is refused for one field changes none of the others")
+    func wholeChanges() async throws {
+        try await Self.with { scene in
+            let body = #"{"public_pull":true,"keeps_pruned":true,"time_machine_s":60,"unscanned":"deny"}"#
+            let bad = body.dropLast() + #","block_severity":"Bogus"}"#
+            func settings() async throws -> [String] {
+                try await scene.deployment.client.query(
+                    """
+                    SELECT concat_ws(' ', public_pull, keeps_pruned, coalesce(time_machine_s, -1), unscanned)
+                    FROM organization
+                    """
+                ).decode(String.self)
+            }
+            let before = try await settings()
+            let refused = try await scene.call(.put, "organization/team", String(bad), as: "adam")
+            #expect(refused.status == 400 && refused.text.contains("block_severity"), "\(refused.text)")
+            #expect(try await settings() == before)
+            #expect(try await scene.call(.put, "organization/team", body, as: "adam").status == 200)
+            #expect(try await settings() == ["t t 60 deny"])
+        }
+    }
+
+    @Test("two changes of an organization at once, each of another field, are both kept")
+    func concurrentChanges() async throws {
+        try await Self.with { scene in
+            let change = try await scene.deployment.client.withTransaction { transaction in
+                try await transaction.query("UPDATE organization SET block_severity = 'High' WHERE name = 'team'")
+                let change = Task { try await scene.call(.put, "organization/team", #"{"unscanned":"deny"}"#) }
+                try await scene.untilWaiting(1)
+                return change
+            }
+            #expect(try await change.value.status == 200)
+            let shown = try await scene.call(.get, "organization/team").text
+            #expect(shown.contains(#""block_severity":"High""#) && shown.contains(#""unscanned":"deny""#), "\(shown)")
+        }
+    }
+
+    @Test("what is to be changed of an organization that is removed meanwhile isn't there")
+    func removedMeanwhile() async throws {
+        let changes: [(HTTPRequest.Method, String, String)] = [
+            (.put, "organization/team", #"{"public_pull":true}"#),
+            (.post, "organization/team/proxycache", #"{"upstream_registry":"quay.io"}"#),
+            (.put, "organization/team/members/otto", #"{"role":"reader"}"#),
+            (.put, "organization/team/robots/ci", "{}"), (.post, "organization/team/quota", #"{"limit":"1GiB"}"#),
+        ]
+        try await Self.with { scene in
+            let calls = try await scene.deployment.client.withTransaction { transaction in
+                try await transaction.query("DELETE FROM organization WHERE name = 'team'")
+                var calls: [Task<TestClient.Answer, any Error>] = []
+                for (method, path, body) in changes {
+                    calls.append(Task { try await scene.call(method, path, body) })
+                    // One by one: logins at once would look like guesses.
+                    try await scene.untilWaiting(calls.count)
+                }
+                return calls
+            }
+            for (number, call) in calls.enumerated() {
+                let answer = try await call.value
+                #expect(answer.status == 404, "\(changes[number].1): \(answer.text)")
+            }
+        }
+    }
+
+    @Test("a body has no fields where none are known, and may be left out where none are needed")
+    func bodies() async throws {
+        try await Self.with { scene in
+            let path = "organization/team/proxycache"
+            #expect(try await scene.call(.post, path, #"{"upstream_registry":"quay.io"}"#).status == 201)
+            let refused = try await scene.call(.delete, path, #"{"size":1,"colour":"red"}"#)
+            #expect(refused.status == 400 && refused.text.contains("unknown fields: colour, size"), "\(refused.text)")
+            #expect(try await scene.call(.put, path).status == 200)
+            #expect(try await scene.call(.delete, path, "{}").status == 201)
+        }
+    }
+
+    @Test("an answer to HEAD has no body, and the next answer on its connection begins where it ends")
+    func head() async throws {
+        try await Deployment.with([], fetchers: 0) { deployment in
+            let port = try #require(deployment.registry.base.split(separator: ":").last.flatMap { Int($0) })
+            for path in ["/openapi.json", "/api/v1/nothing", "/v2/auth", "/secscan/layer/x"] {
+                let answers = try rawExchange(
+                    port: port,
+                    "HEAD \(path) HTTP/1.1\r\nHost: x\r\n\r\n"
+                        + "GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+                )
+                let parts = answers.components(separatedBy: "\r\n\r\n")
+                #expect(parts.count == 3 && parts[1].hasPrefix("HTTP/1.1 401"), "\(path): \(answers)")
+            }
         }
     }
 

@@ -68,4 +68,27 @@ import Testing
             }
         }
     }
+
+    @Test("a wrong option is named before anything changes, and a threshold stays until its successor is there")
+    func refusals() async throws {
+        try await Deployment.with(["up=http://127.0.0.1:9"], fetchers: 0) { deployment in
+            let whole: Set<View.Threshold> = [.init(type: "Reject", percent: 100), .init(type: "Warning", percent: 80)]
+            func set(_ words: [String]) async throws -> (status: Int32, text: String) {
+                let process = try await deployment.startEntrepot(["quota", "set", "up"] + words)
+                return (try await process.exitStatus(), process.lines.joined(separator: "\n"))
+            }
+            #expect(try await set(["150MB", "--warning", "80", "--reject", "100"]).status == 0)
+            for (option, value) in [("--reject", "101"), ("--warning", "0"), ("--oversized", "explode")] {
+                let wrong = try await set(["1GB", option, value])
+                #expect(wrong.status == 2 && wrong.text.contains("\(option): expected"), "\(wrong)")
+                let view = try await Self.show(deployment)
+                #expect(view.limit_bytes == 150_000_000 && Set(view.thresholds) == whole, "\(option)")
+            }
+            try await deployment.client.query("ALTER TABLE quota_threshold ADD CHECK (percent <> 90) NOT VALID")
+            #expect(try await set(["150MB", "--warning", "90"]).status == 1)
+            #expect(try await Set(Self.show(deployment).thresholds) == whole)
+            #expect(try await set(["150MB", "--warning", "80"]).status == 0)
+            #expect(try await Set(Self.show(deployment).thresholds) == whole)
+        }
+    }
 }

@@ -52,7 +52,10 @@ import Testing
         func setPolicy(_ policy: ScanPolicy) async throws {
             let store = OrganizationStore()
             let organization = try #require(try await store.find(OrganizationName("up"), on: client))
-            try await store.setScanPolicy(policy, organization.id, on: client)
+            var settings = OrganizationSettings()
+            settings.blockSeverity = .some(policy.blockSeverity)
+            settings.unscanned = policy.unscanned
+            #expect(try await store.change(settings, of: organization.id, on: client))
             try await client.query("SELECT pg_notify('entrepot_organization', 'up')")
             try await deployment.heard()
         }

@@ -61,7 +61,7 @@ struct DownloadBench {
     let writer: any PartialWriter
     /// Entity tags that the download wanted to be remembered.
     let remembered = Remembered()
-    private let download: BlobDownload
+    private var download: BlobDownload
     private let transport: HTTPTransport
 
     final class Remembered: Sendable {
@@ -104,6 +104,11 @@ struct DownloadBench {
             logger: logger,
             remember: { [remembered] in remembered.append($0) }
         )
+    }
+
+    var maximumFruitlessTries: Int {
+        get { download.maximumFruitlessTries }
+        set { download.maximumFruitlessTries = newValue }
     }
 
     func run() async throws -> Digest { try await download.run() }

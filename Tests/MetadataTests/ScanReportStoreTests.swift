@@ -113,9 +113,15 @@ struct ScanReportStoreTests {
         try await ScanStores.with { scene in
             let organizations = scene.stores.organizations
             #expect(try await organizations.find(scene.stores.organization, on: scene.client)?.scanPolicy == .off)
-            let policy = ScanPolicy(blockSeverity: .high, unscanned: .wait)
-            try await organizations.setScanPolicy(policy, scene.stores.organization, on: scene.client)
-            #expect(try await organizations.find(scene.stores.organization, on: scene.client)?.scanPolicy == policy)
+            var settings = OrganizationSettings()
+            settings.blockSeverity = .some(.high)
+            settings.unscanned = .wait
+            let isChanged = try await organizations.change(settings, of: scene.stores.organization, on: scene.client)
+            #expect(isChanged)
+            #expect(
+                try await organizations.find(scene.stores.organization, on: scene.client)?.scanPolicy
+                    == ScanPolicy(blockSeverity: .high, unscanned: .wait)
+            )
         }
     }
 }

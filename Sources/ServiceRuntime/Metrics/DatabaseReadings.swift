@@ -89,8 +89,8 @@ struct DatabaseReadings: Service {
             let labels = ["upstream", condition.baseURL]
             let isOpen = condition.health.isOpen
             values[Reading(name: "entrepot_upstream_breaker_open", labels: labels)] = isOpen ? 1 : 0
-            guard let limit = condition.rateLimit else { continue }
-            values[Reading(name: "entrepot_upstream_rate_limit_remaining", labels: labels)] = Double(limit.remaining)
+            guard let remaining = condition.remainingRequests else { continue }
+            values[Reading(name: "entrepot_upstream_rate_limit_remaining", labels: labels)] = Double(remaining)
         }
         for organization in try await usage.largest(Self.maximumOrganizations, on: client) {
             let labels = ["organization", organization.name.rawValue]
@@ -103,5 +103,18 @@ struct DatabaseReadings: Service {
         values[Reading(name: "entrepot_garbage_bytes")] = Double(garbage.bytes)
         values[Reading(name: "entrepot_garbage_lag_seconds")] = garbage.age / .seconds(1)
         return values
+    }
+}
+
+extension UpstreamCondition {
+    /// The window of an upstream that doesn't say how long it is.
+    private static let usualWindow: Duration = .seconds(3_600)
+
+    /// Requests that are left, as long as what the upstream said of them holds: when its window has passed since, it counts
+    /// anew.
+    var remainingRequests: Int? {
+        guard let rateLimit, let rateLimitAge else { return nil }
+        let window = rateLimit.windowSeconds.map { Duration.seconds($0) } ?? Self.usualWindow
+        return rateLimitAge < window ? rateLimit.remaining : nil
     }
 }

@@ -25,8 +25,11 @@ package struct CredentialVault: CredentialSource, Service {
         self.logger = logger
     }
 
-    package func credentials(for organization: OrganizationID) async throws -> UpstreamCredentials? {
-        guard let sealed = try await store.find(organization, on: client) else { return nil }
+    package func credentials(
+        for organization: OrganizationID,
+        at upstream: UpstreamAddress
+    ) async throws -> UpstreamCredentials? {
+        guard let sealed = try await store.find(organization, at: upstream, on: client) else { return nil }
         return try open(sealed, for: organization)
     }
 

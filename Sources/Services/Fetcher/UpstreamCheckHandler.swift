@@ -19,7 +19,7 @@ struct UpstreamCheckHandler: JobHandler {
             let credentials: UpstreamCredentials? =
                 switch check.login {
                 case .none: nil
-                case .stored: try await vault.credentials(for: check.organization)
+                case .stored: try await vault.credentials(for: check.organization, at: check.address)
                 case .sealed(let sealed): try vault.open(sealed, for: check.organization)
                 }
             let checked = try await upstream.check(

@@ -202,37 +202,12 @@ struct OrganizationRoutes: Sendable {
 
     private func edit(_ call: Call) async throws -> Response {
         let organization = try call.organization
-        if let isPublic = call.body.flag("public_pull") {
-            try await store.setPublic(isPublic, organization.id, on: client)
-            try await access.changed(
-                organization,
-                .changeVisibility,
-                call.context,
-                facts: ["visibility": isPublic ? "public" : "private"]
-            )
+        let settings = try OrganizationSettings(call.body)
+        guard try await store.change(settings, of: organization.id, on: client) else {
+            throw APIError.notFound("Not Found")
         }
-        if call.body.has("time_machine_s") || call.body.has("tag_expiration_s") {
-            let seconds = call.body.integer("time_machine_s") ?? call.body.integer("tag_expiration_s")
-            try await store.setTimeMachine(seconds, organization.id, on: client)
-            try await access.changed(
-                organization,
-                .changeTimeMachine,
-                call.context,
-                facts: ["tag_expiration": seconds.map { "\($0)s" } ?? "default"]
-            )
-        }
-        if let keeps = call.body.flag("keeps_pruned") {
-            try await LifetimeStore().setKeepsPruned(keeps, organization.id, on: client)
-            try await access.changed(
-                organization,
-                .changeTimeMachine,
-                call.context,
-                facts: ["keeps_pruned": "\(keeps)"]
-            )
-        }
-        if let policy = try ScanPolicy(call.body, current: organization.scanPolicy) {
-            try await store.setScanPolicy(policy, organization.id, on: client)
-            try await access.changed(organization, .changeScanPolicy, call.context, facts: policy.facts)
+        for (kind, facts) in settings.changes {
+            try await access.changed(organization, kind, call.context, facts: facts)
         }
         return try APIReply.json("Updated")
     }

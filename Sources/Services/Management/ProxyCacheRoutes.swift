@@ -52,7 +52,7 @@ struct ProxyCacheRoutes: Sendable {
                 .put,
                 Self.path,
                 "changeProxyCache",
-                "Change what is given; the cache stays.",
+                "Change what is given; the cache stays. Another scheme, host or port needs its credentials anew.",
                 .organization(.admin),
                 body: [Schema.may("upstream_registry", .text(1...1_024), "HOST[:PORT][/NAMESPACE]")] + Self.fields,
                 .says("Updated"),
@@ -90,7 +90,11 @@ struct ProxyCacheRoutes: Sendable {
         Schema.may("on_upstream_delete", .choice(UpstreamDeletePolicy.allCases.map(\.rawValue))),
         Schema.may("oversized", .choice(OversizedPolicy.allCases.map(\.rawValue))),
         Schema.may("platforms", .list(.text(1...255)), "Images that are fetched as soon as their index is pulled."),
-        Schema.may("realm_hosts", .list(.text(1...255)), "Hosts that may issue the upstream's tokens."),
+        Schema.may(
+            "realm_hosts",
+            .list(.text(1...255)),
+            "Hosts that may issue the upstream's tokens. Credentials have to be given again with a new one."
+        ),
         Schema.may("foreign_layer_hosts", .list(.text(1...255)), "Hosts that foreign layers are fetched from."),
         Schema.may("org_name", .text(), "The model's clients send it; the path is what counts."),
     ]
@@ -199,15 +203,16 @@ struct ProxyCacheRoutes: Sendable {
         guard let address = settings.upstream ?? current?.upstream else {
             throw APIError.invalid("upstream_registry: is needed")
         }
-        let isNew = address.baseURL != current?.upstream.baseURL
+        let hosts = settings.realmHosts ?? current?.realmHosts ?? []
+        let isSame = address.baseURL == current?.upstream.baseURL && Set(hosts).isSubset(of: current?.realmHosts ?? [])
         let sealed = try await seal(login, for: organization)
         let check = UpstreamCheck(
             of: address,
             organization: organization.id,
-            realmHosts: settings.realmHosts ?? current?.realmHosts ?? [],
-            // Stored credentials are for the upstream that they were stored for.
+            realmHosts: hosts,
+            // Stored credentials are for the servers that they were stored for.
             login: sealed.map { .sealed($0) }
-                ?? (isNew || call.body.has("upstream_registry_username") ? .none : .stored)
+                ?? (isSame && !call.body.has("upstream_registry_username") ? .stored : .none)
         )
         do {
             switch try await desk.fetch(check) {

@@ -9,5 +9,8 @@ package struct FixedCredentials: CredentialSource {
 
     package init(_ value: UpstreamCredentials? = nil) { self.value = value }
 
-    package func credentials(for organization: OrganizationID) async throws -> UpstreamCredentials? { value }
+    package func credentials(
+        for organization: OrganizationID,
+        at upstream: UpstreamAddress
+    ) async throws -> UpstreamCredentials? { value }
 }

@@ -5,7 +5,6 @@ import Foundation
 import HTTPTypes
 import Models
 import Operations
-import ServiceRuntime
 
 /// How much organizations may cache.
 struct QuotaCommand: AsyncParsableCommand {
@@ -127,11 +126,28 @@ struct QuotaCommand: AsyncParsableCommand {
             let thresholdPercent: Int
         }
 
+        func validate() throws {
+            _ = try limitBytes()
+            if let oversized, OversizedPolicy(rawValue: oversized) == nil {
+                let known = OversizedPolicy.allCases.map(\.rawValue).joined(separator: ", ")
+                throw ValidationError("--oversized: expected one of \(known)")
+            }
+            for (option, percent) in [("--warning", warning), ("--reject", reject)] {
+                guard let percent, !(1...100).contains(percent) else { continue }
+                throw ValidationError("\(option): expected a whole number from 1 to 100")
+            }
+        }
+
+        private func limitBytes() throws -> Int64 {
+            guard let bytes = ByteAmount.parse(limit), bytes > 0 else {
+                throw ValidationError("\(limit): expected an amount such as 150MB or 10GiB")
+            }
+            return bytes
+        }
+
         func run() async throws {
+            let bytes = try limitBytes()
             try await api.run { client in
-                guard let bytes = ByteAmount.parse(limit), bytes > 0 else {
-                    throw SettingsError("\(limit): expected an amount such as 150MB or 10GiB")
-                }
                 if let oversized {
                     var wish = ProxyWish(nil)
                     wish.oversized = oversized
@@ -152,8 +168,14 @@ struct QuotaCommand: AsyncParsableCommand {
                 for (type, percent) in [("Warning", warning), ("Reject", reject)] {
                     guard let percent else { continue }
                     let path = QuotaCommand.path(organization, "\(quota.id)", "limit")
-                    for old in quota.limits where old.type == type { try await client.delete(path + "/\(old.id)") }
-                    try await client.change(.post, path, Limit(type: type, thresholdPercent: percent))
+                    let old = quota.limits.filter { $0.type == type }
+                    // First, so that there is no less than before when it is refused.
+                    if !old.contains(where: { $0.limitPercent == percent }) {
+                        try await client.change(.post, path, Limit(type: type, thresholdPercent: percent))
+                    }
+                    for limit in old where limit.limitPercent != percent {
+                        try await client.delete(path + "/\(limit.id)")
+                    }
                 }
             }
         }
