@@ -5,6 +5,8 @@ import TestSupport
 import Testing
 import Yams
 
+@testable import ServiceRuntime
+
 /// What docker-compose.yml promises. `deploy/test-compose` proves it with containers.
 @Suite("docker-compose.yml")
 struct ComposeTests {
@@ -123,6 +125,23 @@ struct ComposeTests {
         #expect(owners["admin_password"] == ["migrate", "entrepot", "grafana"])
         let keys = services.filter { Self.strings($0.value["volumes"]).contains { $0.hasPrefix("keys:") } }.map(\.key)
         #expect(Set(keys) == ["upstream-fetcher", "fetcher-key"])
+    }
+
+    @Test("PostgreSQL takes the connections of all processes, of three frontends as well")
+    func connections() throws {
+        let command = Self.strings(try #require(services["postgres"])["command"])
+        let setting = "max_connections="
+        let limit = try #require(
+            command.first { $0.hasPrefix(setting) }.flatMap { Int($0.dropFirst(setting.count)) },
+            "\(command)"
+        )
+        // As README's runbook has it: the pool, and four for each process.
+        let pool = try #require(Int(SharedSettings.databaseConnections.defaultValue))
+        let programs = lasting.filter { $0.value["image"] as? String == "localhost/entrepot:latest" }
+        let processes = programs.count + 2
+        #expect(processes == 7)
+        // Three are PostgreSQL's own, for its superuser.
+        #expect(limit - 3 >= processes * (pool + 4))
     }
 
     @Test("what it mounts is there, every volume and network is declared, and Podman's reader takes it")

@@ -12,16 +12,21 @@ struct OrchestratorTests {
 
     private static let folder = Repository.root + "/deploy"
 
-    /// The manifests that kustomize makes, with the scan dispatcher or without.
-    private static func kubernetes(_ work: TemporaryDirectory, scanning: Bool) async throws -> String {
+    /// The manifests that kustomize makes, with what stands behind a # (the scan dispatcher, a way to webhooks) or without.
+    private static func kubernetes(_ work: TemporaryDirectory, complete: Bool) async throws -> String {
         let source = work.path + "/kubernetes"
         try FileManager.default.copyItem(atPath: folder + "/kubernetes", toPath: source)
-        if scanning {
+        if complete {
             let file = source + "/kustomization.yaml"
             let text = try String(contentsOfFile: file, encoding: .utf8)
             #expect(text.contains("  # - dispatcher.yaml"))
             try text.replacing("  # - dispatcher.yaml", with: "  - dispatcher.yaml")
                 .write(toFile: file, atomically: true, encoding: .utf8)
+            let policies = source + "/network.yaml"
+            let parts = try String(contentsOfFile: policies, encoding: .utf8).split(separator: "\n# ---\n")
+            #expect(parts.count == 2)
+            let opened = parts[1].replacing(/(?m)^#[ ]/, with: "")
+            try "\(parts[0])\n---\n\(opened)".write(toFile: policies, atomically: true, encoding: .utf8)
         }
         let file = work.path + "/all.yaml"
         let kubectl = try Checkers.path("kubectl")
@@ -30,21 +35,53 @@ struct OrchestratorTests {
     }
 
     @Test("Kubernetes' own schemas know every field", arguments: [false, true])
-    func schemas(_ scanning: Bool) async throws {
+    func schemas(_ complete: Bool) async throws {
         let work = try TemporaryDirectory()
-        let file = try await Self.kubernetes(work, scanning: scanning)
+        let file = try await Self.kubernetes(work, complete: complete)
         let said = try await run(Checkers.path("kubernetes-validate"), ["--strict", file])
-        #expect(said.split(separator: "\n").count >= (scanning ? 18 : 16), "\(said)")
+        #expect(said.split(separator: "\n").count >= (complete ? 19 : 16), "\(said)")
+    }
+
+    /// Kubernetes' objects by their kinds.
+    private static func kinds(in file: String) throws -> [String: [Object]] {
+        let documents = try Yams.load_all(yaml: String(contentsOfFile: file, encoding: .utf8)).compactMap {
+            $0 as? Object
+        }
+        return Dictionary(grouping: documents) { $0["kind"] as? String ?? "" }
+    }
+
+    @Test("no pod is reached by the whole cluster, and nobody there is believed who isn't named")
+    func reach() async throws {
+        let work = try TemporaryDirectory()
+        let kinds = try Self.kinds(in: await Self.kubernetes(work, complete: true))
+        for policy in kinds["NetworkPolicy"] ?? [] {
+            let spec = try #require(policy["spec"] as? Object)
+            for rule in spec["ingress"] as? [Object] ?? [] {
+                let sources = try #require(rule["from"] as? [Object], "\(policy)")
+                #expect(!sources.isEmpty && sources.allSatisfy { !$0.isEmpty }, "\(policy)")
+            }
+        }
+        let settings = try String(contentsOfFile: Self.folder + "/kubernetes/config.yaml", encoding: .utf8)
+        let values = try #require(try Yams.load(yaml: settings) as? Object)
+        #expect(values["TRUSTED_PROXIES"] == nil)
+        let manual = try Self.section("On Kubernetes")
+        #expect(manual.contains("entrepot/ingress=clients") && manual.contains("`TRUSTED_PROXIES`"))
+        // What policies keep pods from, as long as nobody opens them.
+        for setting in ["QUOTA_WEBHOOK_URL", "VULNERABILITY_WEBHOOK_URL", "TRACES_ENDPOINT", "HTTPS_PROXY"] {
+            #expect(manual.contains("`\(setting)`"), "\(setting)")
+        }
+    }
+
+    /// A section of the README.
+    private static func section(_ title: String) throws -> Substring {
+        let readme = try String(contentsOfFile: Repository.root + "/README.md", encoding: .utf8)
+        return try #require(readme.split(separator: "\n## ").first { $0.hasPrefix(title + "\n") })
     }
 
     @Test("pods are probed, drained, and have no rights that they don't need")
     func pods() async throws {
         let work = try TemporaryDirectory()
-        let file = try await Self.kubernetes(work, scanning: true)
-        let documents = try Yams.load_all(yaml: String(contentsOfFile: file, encoding: .utf8)).compactMap {
-            $0 as? Object
-        }
-        let kinds = Dictionary(grouping: documents) { $0["kind"] as? String ?? "" }
+        let kinds = try Self.kinds(in: await Self.kubernetes(work, complete: true))
         let workloads = (kinds["Deployment"] ?? []) + (kinds["Job"] ?? [])
         #expect(workloads.count == 6)
         for workload in workloads {
@@ -68,7 +105,7 @@ struct OrchestratorTests {
             }
             #expect(pod["terminationGracePeriodSeconds"] as? Int == 75, "\(name)")
         }
-        for (kind, count) in ["HorizontalPodAutoscaler": 1, "PodDisruptionBudget": 2, "NetworkPolicy": 5] {
+        for (kind, count) in ["HorizontalPodAutoscaler": 1, "PodDisruptionBudget": 2, "NetworkPolicy": 6] {
             #expect(kinds[kind]?.count == count, "\(kind)")
         }
     }
@@ -104,6 +141,16 @@ struct OrchestratorTests {
         #expect(warned.contains("NoSuchSetting"), "what the units share isn't read")
     }
 
+    @Test("units see the machine's start, from which a process' own is told, and a proxy beside them is spoken of")
+    func start() throws {
+        let file = Self.folder + "/systemd/entrepot-.service.d/common.conf"
+        let common = try String(contentsOfFile: file, encoding: .utf8)
+        // /proc/stat, which `ProcSubset=pid` hides.
+        #expect(!common.contains("ProcSubset="))
+        #expect(common.contains("\nProtectProc=invisible\n"))
+        #expect(try Self.section("With systemd").contains("`TRUSTED_PROXIES: [127.0.0.1]`"))
+    }
+
     @Test("HAProxy takes its configuration")
     func haproxy() async throws {
         try await run("haproxy", ["-c", "-f", Self.folder + "/haproxy.cfg"])
@@ -113,5 +160,24 @@ struct OrchestratorTests {
     func prometheus() async throws {
         let file = Self.folder + "/prometheus/prometheus.yml"
         try await run("promtool", ["check", "config", "--syntax-only", file])
+    }
+
+    @Test("every service is looked for by its name, and missed when it has none")
+    func missed() throws {
+        let text = try String(contentsOfFile: Self.folder + "/prometheus/prometheus.yml", encoding: .utf8)
+        let jobs = try #require((try Yams.load(yaml: text) as? Object)?["scrape_configs"] as? [Object])
+        let found = jobs.filter { $0["job_name"] as? String == "entrepot" }
+            .flatMap { $0["dns_sd_configs"] as? [Object] ?? [] }
+            .flatMap { $0["names"] as? [String] ?? [] }
+        #expect(found.count == 5)
+        let rules = try String(contentsOfFile: Self.folder + "/prometheus/alerts.yml", encoding: .utf8)
+        let groups = try #require((try Yams.load(yaml: rules) as? Object)?["groups"] as? [Object])
+        let alerts = groups.flatMap { $0["rules"] as? [Object] ?? [] }
+        let gone = try #require(alerts.first { $0["alert"] as? String == "EntrepotServiceGone" })
+        let question = try #require(gone["expr"] as? String)
+        for service in found {
+            let series = "up{job=\"entrepot\", service=\"\(service)\"}"
+            #expect(question.contains(service == "scan-dispatcher" ? series : "absent(\(series))"), "\(service)")
+        }
     }
 }

@@ -73,8 +73,10 @@ struct MetricsTests {
                 try await deployment.limit("cache", to: 10_000_000)
                 try await deployment.client.query(
                     """
-                    INSERT INTO upstream (base_url, open_until, rate_remaining, rate_seen_at)
-                    VALUES ('https://registry.example.com', now() + interval '1 hour', 7, now())
+                    INSERT INTO upstream (base_url, open_until, rate_remaining, rate_window_s, rate_seen_at)
+                    VALUES ('https://registry.example.com', now() + interval '1 hour', 7, 600, now()),
+                        ('https://quiet.example.com', NULL, 3, 60, now() - interval '2 minutes'),
+                        ('https://terse.example.com', NULL, 3, NULL, now() - interval '2 hours')
                     """
                 )
                 try await deployment.addPruner()
@@ -89,6 +91,11 @@ struct MetricsTests {
                 #expect(told[#"entrepot_queue_oldest_due_seconds{queue="blobs"}"#] == 0)
                 #expect(told[#"entrepot_upstream_breaker_open{upstream="https://registry.example.com"}"#] == 1)
                 #expect(told[#"entrepot_upstream_rate_limit_remaining{upstream="https://registry.example.com"}"#] == 7)
+                // Their windows have ended: nobody knows what is left.
+                for upstream in ["https://quiet.example.com", "https://terse.example.com"] {
+                    #expect(told["entrepot_upstream_breaker_open{upstream=\"\(upstream)\"}"] == 0)
+                    #expect(told["entrepot_upstream_rate_limit_remaining{upstream=\"\(upstream)\"}"] == nil)
+                }
                 #expect(told["entrepot_garbage_bytes"] == 0)
             }
         }

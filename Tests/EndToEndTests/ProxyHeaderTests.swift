@@ -61,6 +61,17 @@ struct ProxyHeaderTests {
         #expect(address == "203.0.113.7")
     }
 
+    @Test("a trusted proxy that doesn't say how clients came leaves that to the setting")
+    func silent() async throws {
+        let environment = ["ENTREPOT_TRUSTED_PROXIES": "127.0.0.1", "ENTREPOT_PREFERRED_URL_SCHEME": "https"]
+        try await Deployment.with([], fetchers: 0, environment: environment) { deployment in
+            var headers = try Self.headers("203.0.113.7")
+            headers[try #require(HTTPField.Name("X-Forwarded-Proto"))] = nil
+            let challenge = try await deployment.registry.get("/v2/", headers).headers[.wwwAuthenticate] ?? ""
+            #expect(challenge.hasPrefix("Bearer realm=\"https://cache.example.com/v2/auth\""), "\(challenge)")
+        }
+    }
+
     @Test("wrong logins are held against the client and not against its proxy")
     func throttling() async throws {
         let environment = ["ENTREPOT_TRUSTED_PROXIES": "127.0.0.1"]
