@@ -103,12 +103,16 @@ package final class Authenticator: Service {
         let stored = try await passwordHash(of: account)
         let key = Self.key(name, stored, secret)
         if let account, verified[key] == true { return .accepted(account, credential: nil) }
-        let refusal = try await checking.value(for: key) { () async throws -> Outcome? in
+        var isOwn = false
+        var refusal = try await checking.value(for: key) { () async throws -> Outcome? in
+            isOwn = true
             if let refusal = try await check(name, secret, stored, from: address) { return refusal }
             verified.insert(true, for: key)
             if let account { try await accounts.noteLogin(account.id, on: client) }
             return nil
         }
+        // Another address may be blocked, and this one not.
+        if !isOwn, case .throttled? = refusal { refusal = try await check(name, secret, stored, from: address) }
         if let refusal { return refusal }
         guard let account else { return .refused }
         return .accepted(account, credential: nil)
@@ -157,6 +161,9 @@ package final class Authenticator: Service {
         _ stored: PasswordHash?,
         from address: String
     ) async throws -> Outcome? {
+        // Who is blocked takes no place in the line.
+        let block = try await limiter.block(of: name.rawValue, from: address)
+        guard block == .zero else { return Self.throttled(block) }
         do {
             return try await line.turn(behind: Self.maximumWaiting) { () async throws -> Outcome? in
                 switch try await limiter.begin(name.rawValue, from: address) {
@@ -165,7 +172,8 @@ package final class Authenticator: Service {
                     guard try await matches(stored, password) else {
                         return try await fail(attempt, of: name.rawValue, from: address)
                     }
-                    try await limiter.succeeded(attempt)
+                    // Shielded: a client that has left was right all the same.
+                    try await Task { try await limiter.succeeded(attempt) }.value
                     return nil
                 }
             }

@@ -12,15 +12,13 @@ struct LoginLimiter: Sendable {
     struct Attempt: Sendable {
         fileprivate struct Counter: Sendable {
             let key: String
-            let failures: Int
-            let forgiven: Int
-
-            var block: Duration { ThrottleRules.block(afterFailures: failures, forgiven: forgiven) }
+            let block: Duration
+            /// What stands in the way of others until the attempt is known to be right.
+            let made: LoginBlock?
         }
 
         fileprivate let account: Counter
         fileprivate let address: Counter
-        fileprivate var counters: [Counter] { [account, address] }
     }
 
     enum Admission: Sendable {
@@ -39,45 +37,62 @@ struct LoginLimiter: Sendable {
 
     init(client: PostgresClient) { self.client = client }
 
+    /// How long the name or the address is blocked yet; zero if they aren't. Counts nothing.
+    func block(of name: String, from address: String) async throws -> Duration {
+        try await store.block(of: Self.keys(name, address), on: client)
+    }
+
     /// Counts a login, unless there were too many failures before. Whoever is admitted has to be told what came of it:
     /// ``failed(_:)`` or ``succeeded(_:)``.
     func begin(_ name: String, from address: String) async throws -> Admission {
-        let account = "account:\(Self.kept(name))"
-        let network = "address:\(Self.network(of: address))"
+        let keys = Self.keys(name, address)
         do {
             let attempt = try await client.withTransaction { transaction in
-                let failures = try await store.count([account, network], on: transaction)
+                let failures = try await store.count(keys, on: transaction)
                 // What was counted of the one while the other is blocked is undone.
-                guard let ofAccount = failures[account], let ofAddress = failures[network] else { throw Blocked() }
+                guard let ofAccount = failures[keys[0]], let ofAddress = failures[keys[1]] else { throw Blocked() }
                 let forgiven = ThrottleRules.forgiven
-                let attempt = Attempt(
-                    account: Attempt.Counter(key: account, failures: ofAccount, forgiven: forgiven.account),
-                    address: Attempt.Counter(key: network, failures: ofAddress, forgiven: forgiven.address)
+                return Attempt(
+                    account: try await count(keys[0], ofAccount, forgiven.account, on: transaction),
+                    address: try await count(keys[1], ofAddress, forgiven.address, on: transaction)
                 )
-                for counter in attempt.counters where counter.block > .zero {
-                    try await store.setBlock(counter.block, of: counter.key, on: transaction)
-                }
-                return attempt
             }
             return .admitted(attempt)
         } catch is Blocked {
-            return .blocked(try await store.block(of: [account, network], on: client))
+            return .blocked(try await block(of: name, from: address))
         }
+    }
+
+    private func count(
+        _ key: String,
+        _ failures: Int,
+        _ forgiven: Int,
+        on transaction: some Queryable
+    ) async throws -> Attempt.Counter {
+        let block = ThrottleRules.block(afterFailures: failures, forgiven: forgiven)
+        let made = block > .zero ? try await store.setBlock(block, of: key, on: transaction) : nil
+        return Attempt.Counter(key: key, block: block, made: made)
     }
 
     /// Leaves the attempt counted; the wait begins now.
     func failed(_ attempt: Attempt) async throws {
-        for counter in attempt.counters { try await store.fail(counter.key, block: counter.block, on: client) }
+        for counter in [attempt.account, attempt.address] {
+            try await store.fail(counter.key, block: counter.block, on: client)
+        }
     }
 
     /// Takes the attempt back, and forgives its account those before.
     func succeeded(_ attempt: Attempt) async throws {
         try await store.forget(attempt.account.key, on: client)
-        try await store.takeBack(attempt.address.key, failures: attempt.address.failures, on: client)
+        try await store.takeBack(attempt.address.key, block: attempt.address.made, on: client)
     }
 
     /// Forgets old failures: guessed names would be rows without end.
     func sweep() async throws { try await store.sweep(on: client) }
+
+    private static func keys(_ name: String, _ address: String) -> [String] {
+        ["account:\(kept(name))", "address:\(network(of: address))"]
+    }
 
     /// What is kept of a name that a client sent, be it no name at all: some bytes of it, and none that PostgreSQL refuses.
     static func kept(_ name: String) -> String {

@@ -17,8 +17,12 @@ package protocol BlobStorage: Sendable {
     func createPartial(_ digest: Digest, _ generation: Generation, expectedBytes: Int64) throws -> any PartialWriter
 
     /// Takes over a partial that a dead worker left, even one that it had finished but not recorded. Nil when there is
-    /// none. Throws ``BlobStorageError`` `inUse` while its writer lives.
-    func resumePartial(_ digest: Digest, _ generation: Generation) throws -> (any PartialWriter)?
+    /// none. Throws ``BlobStorageError`` `inUse` while its writer lives, `noSpace` when there is no room for the rest.
+    func resumePartial(
+        _ digest: Digest,
+        _ generation: Generation,
+        expectedBytes: Int64
+    ) throws -> (any PartialWriter)?
 
     /// Removes a published object; it's no error when it's gone already.
     func remove(_ placement: BlobPlacement) throws

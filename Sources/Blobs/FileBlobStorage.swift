@@ -63,7 +63,11 @@ package struct FileBlobStorage: BlobStorage {
         )
     }
 
-    package func resumePartial(_ digest: Digest, _ generation: Generation) throws -> (any PartialWriter)? {
+    package func resumePartial(
+        _ digest: Digest,
+        _ generation: Generation,
+        expectedBytes: Int64
+    ) throws -> (any PartialWriter)? {
         let path = partialPath(digest, generation)
         let finalPath = self.path(digest, generation)
         guard let file = try openLeftover(path) ?? openLeftover(finalPath) else { return nil }
@@ -76,6 +80,7 @@ package struct FileBlobStorage: BlobStorage {
             throw BlobStorageError.system("rename", finalPath)
         }
         try file.setMode(FilePartialWriter.arrivingMode)
+        try file.reserve(expectedBytes)
         return FilePartialWriter(
             file: file,
             partialPath: path,

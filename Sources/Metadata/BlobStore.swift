@@ -18,18 +18,20 @@ package struct BlobStore: Sendable {
         organization: OrganizationID,
         on db: some Queryable
     ) async throws -> DeclaredBlob? {
-        try await db.query(
-            prepared: """
-                SELECT mb.size_bytes, b.generation, b.size_bytes
-                FROM repository r
-                JOIN repository_manifest rm ON rm.repository_id = r.id
-                JOIN manifest_blob mb ON mb.manifest_id = rm.manifest_id AND mb.digest = \(digest.description)
-                JOIN blob b ON b.digest = mb.digest
-                WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
-                ORDER BY mb.size_bytes = b.size_bytes DESC NULLS LAST, rm.created_at DESC, rm.manifest_id DESC
-                LIMIT 1
-                """
-        ).first.map { row in
+        let named: Query = """
+            SELECT mb.size_bytes, b.generation, b.size_bytes
+            FROM repository r
+            JOIN repository_manifest rm ON rm.repository_id = r.id
+            JOIN manifest_blob mb ON mb.manifest_id = rm.manifest_id AND mb.digest = \(digest.description)
+            JOIN blob b ON b.digest = mb.digest
+            WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+            """
+        // The first one that is found will do as a rule; a layer may be in thousands of a repository's images.
+        var rows = try await db.query(prepared: "\(named) AND mb.size_bytes = b.size_bytes LIMIT 1")
+        if rows.isEmpty {
+            rows = try await db.query(prepared: "\(named) ORDER BY rm.created_at DESC, rm.manifest_id DESC LIMIT 1")
+        }
+        return try rows.first.map { row in
             let (declared, generation, size) = try row.decode((Int64, UUID?, Int64?).self)
             return DeclaredBlob(
                 digest: digest,

@@ -22,7 +22,8 @@ extension LogStore {
     private static let strayBatch = 10_000
 
     /// Makes the partitions of today and of so many days after it, and drops those whose days are all older than the
-    /// retention. Safe to repeat, and to do in many processes at once. Waits for nobody who reads or writes the log.
+    /// retention. Safe to repeat, and to do in many processes at once. Waits for nobody
+    /// who reads or writes the log for longer than a moment.
     @discardableResult
     package func keepPartitions(
         daysAhead: Int,
@@ -38,7 +39,9 @@ extension LogStore {
         ).decode((Int, String, String, String).self)
         for (daysAway, name, from, to) in wanted {
             let bounds = (from: "'\(from) 00:00+00'", to: "'\(to) 00:00+00'")
-            let isDone = try await alone(client) { try await add("log_entry_" + name, bounds, on: $0) }
+            let isDone = try await alone(client) {
+                try await add("log_entry_" + name, bounds, isToday: daysAway == 0, on: $0)
+            }
             guard isDone else { return daysAway <= 1 ? .overdue : .postponed }
         }
         let old = try await client.query(
@@ -65,7 +68,12 @@ extension LogStore {
 
     /// Made aside and attached, which leaves alone whoever uses the other partitions; made in its place, it would lock all
     /// of them. Only the default one is locked, where nobody is but readers, and what comes before a day's partition is made.
-    private func add(_ name: String, _ bounds: (from: String, to: String), on transaction: Connection) async throws {
+    private func add(
+        _ name: String,
+        _ bounds: (from: String, to: String),
+        isToday: Bool,
+        on transaction: Connection
+    ) async throws {
         // Read from the table: what the session has cached of names may be older than the wait for the lock.
         let made = try await transaction.query(
             """
@@ -74,6 +82,8 @@ extension LogStore {
             """
         )
         guard made.isEmpty else { return }
+        // On a first start: an entry that is on its way to the default partition couldn't stay there.
+        if isToday { try await transaction.query("LOCK TABLE ONLY log_entry IN ACCESS EXCLUSIVE MODE") }
         try await transaction.query("LOCK TABLE log_entry_default IN ACCESS EXCLUSIVE MODE")
         // A day that has entries there already keeps them there, and can't have a partition any more.
         let early = try await transaction.query(

@@ -39,34 +39,40 @@ package struct LoginThrottleStore: Sendable {
         return Dictionary(rows) { $1 }
     }
 
-    /// Says of a counted attempt that it has failed now, and blocks the key for so long.
+    /// Says of a counted attempt that it has failed now, and blocks the key for so long, if at all.
     package func fail(_ key: String, block: Duration, on db: some Queryable) async throws {
         try await db.query(
             """
             UPDATE login_throttle SET last_failed_at = now(),
-                blocked_until = greatest(blocked_until, now() + \(seconds: block))
+                blocked_until = CASE WHEN \(block > .zero) THEN greatest(blocked_until, now() + \(seconds: block))
+                    ELSE blocked_until END
             WHERE key = \(key)
             """
         )
     }
 
     /// Says of a counted attempt that it was right.
-    /// - Parameter failures: with which it was counted
-    package func takeBack(_ key: String, failures: Int, on db: some Queryable) async throws {
+    /// - Parameter block: that was made for it; a block that came after it is another one's, and stays
+    package func takeBack(_ key: String, block: LoginBlock?, on db: some Queryable) async throws {
         try await db.query(
             """
             UPDATE login_throttle SET failures = greatest(0, failures - 1),
-                -- a block that came after this attempt is another one's
-                blocked_until = CASE WHEN failures = \(failures) THEN '-infinity' ELSE blocked_until END
+                blocked_until = CASE WHEN blocked_until = \(block?.until)::timestamptz THEN '-infinity'
+                    ELSE blocked_until END
             WHERE key = \(key)
             """
         )
     }
 
-    package func setBlock(_ duration: Duration, of key: String, on db: some Queryable) async throws {
+    /// - Returns: nil when nothing is counted of the key
+    @discardableResult
+    package func setBlock(_ duration: Duration, of key: String, on db: some Queryable) async throws -> LoginBlock? {
         try await db.query(
-            "UPDATE login_throttle SET blocked_until = now() + \(seconds: duration) WHERE key = \(key)"
-        )
+            """
+            UPDATE login_throttle SET blocked_until = now() + \(seconds: duration) WHERE key = \(key)
+            RETURNING blocked_until::text
+            """
+        ).decodeFirst(String.self).map(LoginBlock.init)
     }
 
     package func forget(_ key: String, on db: some Queryable) async throws {
@@ -85,4 +91,10 @@ package struct LoginThrottleStore: Sendable {
             """
         )
     }
+}
+
+/// A block that an attempt has made, to be known again.
+package struct LoginBlock: Sendable {
+    /// As the server writes it.
+    fileprivate let until: String
 }

@@ -106,8 +106,7 @@ package struct ManifestFetched: Hashable, Sendable, Codable {
     }
 }
 
-/// "Bring these bytes here." One job per digest for the whole deployment, whichever organization asked first; unless that
-/// one stands still, since nobody is to depend on somebody else's upstream.
+/// "Bring these bytes here." One job per digest for the whole deployment, whichever organization asked first.
 package struct BlobFetch: JobPayload, Hashable {
     package static let kind = JobKind.blobFetch
     package static let queue = JobQueueName.blobs
@@ -119,8 +118,6 @@ package struct BlobFetch: JobPayload, Hashable {
     package let digest: Digest
     /// Size that the manifest declares; no byte more is taken from upstream.
     package let sizeBytes: Int64
-    /// Set for a job beside another repository's that stands still; nil otherwise.
-    package private(set) var isApart: Bool?
 
     package init(
         organization: OrganizationID,
@@ -136,16 +133,7 @@ package struct BlobFetch: JobPayload, Hashable {
         self.sizeBytes = sizeBytes
     }
 
-    package var uniqueKey: String {
-        isApart == true ? "\(digest) \(organization)/\(repository)" : digest.description
-    }
-
-    /// The same as a job of its own, whatever job for the digest there is.
-    package var apart: BlobFetch {
-        var fetch = self
-        fetch.isApart = true
-        return fetch
-    }
+    package var uniqueKey: String { digest.description }
 }
 
 /// How a job of any kind ended, as its row tells it: exactly one of the two is there.

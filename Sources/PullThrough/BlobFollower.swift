@@ -23,8 +23,6 @@ package final class BlobFollower: Service {
         package var pollInterval: Duration = .milliseconds(500)
         /// How long a client waits for one more byte.
         package var stallDeadline: Duration = .seconds(120)
-        /// How long a fetch from another repository's upstream may stand still before ours is asked as well.
-        package var strangersPatience: Duration = .seconds(10)
 
         package init() {}
     }
@@ -100,15 +98,12 @@ package final class BlobFollower: Service {
         hub.add(wakeUp, for: .blob(digest.description))
         defer { hub.remove(wakeUp, for: .blob(digest.description)) }
         do {
-            var fetch = follow.fetch
             while follow.hasReaders {
                 do {
-                    try await ask(fetch, for: follow, wakeUp)
+                    try await ask(follow, wakeUp)
                     return
                 } catch is AskAgain {
                     continue
-                } catch is AskApart {
-                    fetch = fetch.apart
                 }
             }
         } catch is CancellationError {
@@ -123,21 +118,17 @@ package final class BlobFollower: Service {
     /// The job ended without giving us anything, for a reason that isn't ours.
     private struct AskAgain: Error {}
 
-    /// The job is another repository's, and stands still.
-    private struct AskApart: Error {}
-
-    private func ask(_ fetch: BlobFetch, for follow: BlobFollow, _ wakeUp: WakeUp) async throws {
-        let job = try await queue.enqueue(fetch, on: client)
+    private func ask(_ follow: BlobFollow, _ wakeUp: WakeUp) async throws {
+        let job = try await queue.enqueue(follow.fetch, on: client)
         hub.add(wakeUp, for: .job(job))
         defer { hub.remove(wakeUp, for: .job(job)) }
         await notifier.jobsAvailable(BlobFetch.queue)
         var tail: (generation: Generation, reader: any PartialReader)?
-        var moved: (bytes: Int64, at: ContinuousClock.Instant) = (0, .now)
         while follow.hasReaders {
             try Task.checkCancellation()
-            let (state, isOurs) = try await look(fetch, job)
+            let state = try await look(follow, job)
             if let placement = state?.placement {
-                try Self.check(placement.sizeBytes, of: fetch)
+                try Self.check(placement.sizeBytes, of: follow.fetch)
                 guard let object = try await open(placement) else { throw AskAgain() }
                 return follow.present(object)
             }
@@ -145,8 +136,6 @@ package final class BlobFollower: Service {
                 tail = try storage.openPartial(follow.fetch.digest, partial.generation).map { (partial.generation, $0) }
             }
             if try await self.tail(tail?.reader, follow, wakeUp) { return }
-            if let bytes = try tail?.reader.progress().storedBytes, bytes != moved.bytes { moved = (bytes, .now) }
-            if !isOurs, .now - moved.at > configuration.strangersPatience { throw AskApart() }
         }
     }
 
@@ -170,22 +159,22 @@ package final class BlobFollower: Service {
         )
     }
 
-    /// Reads the truth: the blob's row, or why there will be none; and whether the job asks this repository's upstream.
-    private func look(_ fetch: BlobFetch, _ job: JobID) async throws -> (BlobState?, isOurs: Bool) {
-        let status = try await queue.statuses(of: [job], on: client).first
-        guard let status, !status.state.isFinal else { return (try await settled(fetch, job), true) }
-        let isOurs = try JSONText.decode(BlobFetch.self, status.payload) == fetch
-        return (try await blobs.state(of: fetch.digest, on: client), isOurs)
+    /// Reads the truth: the blob's row, or why there will be none.
+    private func look(_ follow: BlobFollow, _ job: JobID) async throws -> BlobState? {
+        guard let status = try await queue.statuses(of: [job], on: client).first, !status.state.isFinal else {
+            return try await settled(follow, job)
+        }
+        return try await blobs.state(of: follow.fetch.digest, on: client)
     }
 
-    private func settled(_ fetch: BlobFetch, _ job: JobID) async throws -> BlobState? {
-        let state = try await blobs.state(of: fetch.digest, on: client)
+    private func settled(_ follow: BlobFollow, _ job: JobID) async throws -> BlobState? {
+        let state = try await blobs.state(of: follow.fetch.digest, on: client)
         if state?.placement != nil { return state }
         guard let status = try await queue.statuses(of: [job], on: client).first, status.state == .discarded,
             let result = status.result
         else { throw AskAgain() }
         // Somebody else's job for this digest failed with their upstream, their rights or their manifest's size.
-        guard try JSONText.decode(BlobFetch.self, status.payload) == fetch else { throw AskAgain() }
+        guard try JSONText.decode(BlobFetch.self, status.payload) == follow.fetch else { throw AskAgain() }
         let verdict = try JSONText.decode(FetchVerdict<String>.self, result)
         throw verdict.failure ?? FetchFailure(.cache, "job \(job) ended without a verdict")
     }

@@ -182,6 +182,30 @@ struct AuthenticatorTests {
         }
     }
 
+    @Test("who is blocked keeps nobody else from logging in")
+    func blockedAddress() async throws {
+        try await Self.with { scene in
+            let store = LoginThrottleStore()
+            _ = try await store.count(["address:192.0.2.66"], on: scene.client)
+            try await store.setBlock(.seconds(600), of: "address:192.0.2.66", on: scene.client)
+            let outcomes = try await scene.together(120) { number in
+                // Each with a password of its own, which would be a place in the line.
+                try await scene.login("anna", "wrong \(number) wrong", from: "192.0.2.66")
+            }
+            for outcome in outcomes {
+                guard case .throttled(let seconds) = outcome else {
+                    Issue.record("\(outcome)")
+                    continue
+                }
+                #expect(seconds > 100, "for its address, and not since the line is full")
+            }
+            let mixed = try await scene.together(40) { number in
+                try await scene.login("anna", from: number.isMultiple(of: 2) ? "192.0.2.66" : "192.0.2.\(number)")
+            }
+            #expect(mixed.filter(Self.isAccepted).count >= 20, "a right password from elsewhere")
+        }
+    }
+
     @Test("many who log in from one address at the same time are let in")
     func office() async throws {
         try await Self.with { scene in

@@ -70,7 +70,7 @@ struct SampleBlob: Sendable {
     }
 
     func resumed(in storage: any BlobStorage) throws -> (any PartialWriter)? {
-        try storage.resumePartial(digest, generation)
+        try storage.resumePartial(digest, generation, expectedBytes: Int64(bytes.count))
     }
 
     func hasPartial(in storage: any BlobStorage) throws -> Bool { try reader(in: storage) != nil }

@@ -49,6 +49,9 @@ import Testing
             #expect(head.hasPrefix("HTTP/1.1 400 ") && head.hasSuffix("\r\n\r\n"), "\(head)")
             let second = try rawExchange(port: port, next + requests[0])
             #expect(second.hasPrefix("HTTP/1.1 401 ") && second.contains("HTTP/1.1 400 "), "\(second)")
+            let last = try rawExchange(port: port, next + "GET /v2/ HTTP/1.1\r\nConnection: close\r\n\r\n")
+            let closing = last.ranges(of: "\r\nConnection: close\r\n")
+            #expect(closing.count == 1, "of the refusal alone: \(last)")
         }
     }
 

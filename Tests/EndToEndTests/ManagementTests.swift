@@ -188,7 +188,7 @@ import Testing
                 var calls: [Task<TestClient.Answer, any Error>] = []
                 for (method, path, body) in changes {
                     calls.append(Task { try await scene.call(method, path, body) })
-                    // One by one: logins at once would look like guesses.
+                    // One by one: each is to wait for the deletion.
                     try await scene.untilWaiting(calls.count)
                 }
                 return calls

@@ -27,7 +27,9 @@ struct PartialHasherTests {
     func takenOver() async throws {
         let bench = try FetchBench(size: 600_000)
         try bench.writer(holding: 400_000).close()
-        let writer = try #require(try bench.storage.resumePartial(bench.digest, bench.generation))
+        let writer = try #require(
+            try bench.storage.resumePartial(bench.digest, bench.generation, expectedBytes: 600_000)
+        )
         let hasher = PartialHasher(writer, algorithm: .sha256)
         hasher.advance()
         try writer.append(bench.blob.bytes(400_000..<600_000))

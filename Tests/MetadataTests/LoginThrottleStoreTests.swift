@@ -28,6 +28,20 @@ struct LoginThrottleStoreTests {
         }
     }
 
+    @Test("a failure that is forgiven blocks nobody, not for a moment either")
+    func forgiven() async throws {
+        try await TestDatabase.withClient(of: try await PostgresCluster.shared().makeMigratedDatabase()) { client in
+            let store = LoginThrottleStore()
+            _ = try await store.count(["a"], on: client)
+            try await client.withTransaction { transaction in
+                // What begins now is asked about by the time at which it began.
+                try await transaction.query("SELECT now()")
+                try await store.fail("a", block: .zero, on: client)
+                #expect(try await store.count(["a"], on: transaction) == ["a": 2])
+            }
+        }
+    }
+
     @Test("an attempt that is taken back leaves the count, the age and the blocks of the others as they were")
     func takingBack() async throws {
         try await TestDatabase.withClient(of: try await PostgresCluster.shared().makeMigratedDatabase()) { client in
@@ -41,18 +55,19 @@ struct LoginThrottleStoreTests {
             _ = try await store.count(["a"], on: client)
             try await client.query("UPDATE login_throttle SET last_failed_at = now() - interval '800 seconds'")
             #expect(try await store.count(["a"], on: client) == ["a": 2])
-            try await store.setBlock(.seconds(3_600), of: "a", on: client)
-            try await store.takeBack("a", failures: 2, on: client)
+            let block = try #require(try await store.setBlock(.seconds(3_600), of: "a", on: client))
+            try await store.takeBack("a", block: block, on: client)
             #expect(try await store.block(of: ["a"], on: client) == .zero, "its own block")
             #expect(try await age() > 700, "nothing has failed since")
             #expect(try await store.count(["a"], on: client) == ["a": 2])
             #expect(try await store.count(["a"], on: client) == ["a": 3])
             try await store.fail("a", block: .seconds(3_600), on: client)
             #expect(try await age() < 700)
-            try await store.takeBack("a", failures: 2, on: client)
+            try await store.takeBack("a", block: block, on: client)
+            try await store.takeBack("a", block: nil, on: client)
             #expect(try await store.block(of: ["a"], on: client) > .seconds(3_500), "another one's block")
             try await client.query("UPDATE login_throttle SET blocked_until = '-infinity'")
-            for _ in 0..<3 { try await store.takeBack("a", failures: 9, on: client) }
+            for _ in 0..<3 { try await store.takeBack("a", block: nil, on: client) }
             #expect(try await store.count(["a"], on: client) == ["a": 1])
         }
     }

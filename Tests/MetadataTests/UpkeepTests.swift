@@ -69,6 +69,23 @@ struct UpkeepTests {
         }
     }
 
+    @Test("an entry that is on its way when today's partition is made arrives")
+    func firstStart() async throws {
+        try await Self.withDatabase { client in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<4 {
+                    group.addTask {
+                        for _ in 0..<50 { try await log.append([LogEntry(.failedLogin)], on: client) }
+                    }
+                }
+                try await eventually("they are made") { try await keep(daysAhead: 1, client) == .kept }
+                try await group.waitForAll()
+            }
+            let count = try await client.query("SELECT count(*) FROM log_entry").decodeFirst(Int.self)
+            #expect(count == 200)
+        }
+    }
+
     @Test("a day that began without a partition has none, the next ones have, and old entries go without one")
     func early() async throws {
         try await Self.withDatabase { client in

@@ -129,34 +129,6 @@ struct BlobFollowingTests {
         }
     }
 
-    @Test("a fetch from another repository's upstream that stands still is waited for no longer than its patience")
-    func standstill() async throws {
-        try await PullBench.with(strangersPatience: .milliseconds(50)) { bench in
-            _ = try await JobQueue().enqueue(try bench.foreign(), on: bench.client)
-            let theirs = try await bench.claim()
-            let handle = bench.follower.join(bench.fetch)
-            let ours = try await bench.claim()
-            #expect(ours.lease.job != theirs.lease.job)
-            #expect(try JSONText.decode(BlobFetch.self, ours.payload) == bench.fetch.apart)
-            try await bench.place(try await bench.partial(bench.blob.bytes))
-            let window = try await handle.follow.window(beyond: 499_999)
-            #expect(window.end == 500_000)
-        }
-    }
-
-    @Test("our own upstream is waited for however still it stands, and its failure is ours")
-    func ownStandstill() async throws {
-        try await PullBench.with(strangersPatience: .milliseconds(50)) { [failure] bench in
-            _ = try await JobQueue().enqueue(try bench.foreign(), on: bench.client)
-            _ = try await bench.claim()
-            let handle = bench.follower.join(bench.fetch)
-            try await bench.fail(try await bench.claim(), failure)
-            await #expect(throws: failure) { try await handle.follow.beginning() }
-            let jobs = try await bench.count("SELECT count(*) FROM job")
-            #expect(jobs == 2)
-        }
-    }
-
     @Test("a job that ended without bringing the blob is asked for again")
     func lostJob() async throws {
         try await PullBench.with { bench in

@@ -31,16 +31,14 @@ struct PullBench: Sendable {
     /// - Parameters:
     ///   - manifestDeadline: how long an ask for a manifest may take
     ///   - patience: how long who has something else waits for it
-    ///   - strangersPatience: how long another repository's fetch may stand still
     static func with(
         size: Int64 = 500_000,
         manifestDeadline: Duration = .seconds(60),
         patience: Duration = .seconds(60),
-        strangersPatience: Duration = .seconds(60),
         _ body: @Sendable (PullBench) async throws -> Void
     ) async throws {
         let folder = try TemporaryDirectory(isInMemory: true)
-        let bench = try await PullBench(folder.path, size, manifestDeadline, patience, strangersPatience)
+        let bench = try await PullBench(folder.path, size, manifestDeadline, patience)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await bench.follower.run() }
             group.addTask { try await bench.desk.run() }
@@ -55,8 +53,7 @@ struct PullBench: Sendable {
         _ folder: String,
         _ size: Int64,
         _ manifestDeadline: Duration,
-        _ patience: Duration,
-        _ strangersPatience: Duration
+        _ patience: Duration
     ) async throws {
         // The first who asks waits until a server has started: not on a thread that other tests need.
         let connectionString = try await PostgresCluster.shared().makeMigratedDatabase()
@@ -67,7 +64,6 @@ struct PullBench: Sendable {
         notifier = JobNotifier(client: client, logger: logger)
         var configuration = BlobFollower.Configuration()
         configuration.pollInterval = .milliseconds(20)
-        configuration.strangersPatience = strangersPatience
         follower = BlobFollower(
             configuration,
             client: client,

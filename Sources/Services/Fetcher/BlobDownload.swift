@@ -53,6 +53,8 @@ struct BlobDownload {
             } catch let failure as FetchFailure {
                 tries += 1
                 fruitless = writer.storedBytes > before ? 0 : fruitless + 1
+                // It isn't to begin at the start for ever; should it refuse a part again, that is a new reason to.
+                if writer.storedBytes > before { (isSecondChance, isWithoutRange) = (false, false) }
                 if !isSecondChance, isWorthSecondChance(failure, start) {
                     isSecondChance = true
                     // Everything is sent again, and what is stored is passed over.

@@ -175,7 +175,12 @@ struct BlobFetchHandler: JobHandler {
     ) async throws -> any PartialWriter {
         if let leftover {
             do {
-                if let writer = try storage.resumePartial(fetch.digest, leftover.generation) {
+                let resumed = try storage.resumePartial(
+                    fetch.digest,
+                    leftover.generation,
+                    expectedBytes: fetch.sizeBytes
+                )
+                if let writer = resumed {
                     if writer.storedBytes <= fetch.sizeBytes {
                         await notifier.notify(.blobs, [fetch.digest.description])
                         return writer

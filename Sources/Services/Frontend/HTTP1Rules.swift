@@ -60,15 +60,16 @@ final class HTTP1Rules: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// - Returns: why the request isn't taken; nil for one that is
     private func begin(_ head: HTTPRequestHead) -> Refusal? {
-        isOld = head.version == .http1_0
-        isEnding = !head.isKeepAlive
+        let isOld = head.version == .http1_0
+        // After these the decoder takes what follows for another protocol, and reads none of it.
+        var isLast = !head.isKeepAlive || head.method == .CONNECT
+        var isExpecting = false
         var hosts = 0
         for (name, _) in head.headers {
             switch name.utf8.count {
             case 4 where name.lowercased() == "host": hosts += 1
             case 6 where name.lowercased() == "expect": isExpecting = !isOld
-            // The decoder takes what follows for another protocol, and reads none of it.
-            case 7 where name.lowercased() == "upgrade": isEnding = true
+            case 7 where name.lowercased() == "upgrade": isLast = true
             default: break
             }
         }
@@ -77,6 +78,7 @@ final class HTTP1Rules: ChannelDuplexHandler, RemovableChannelHandler {
             let error = RegistryError(.unsupported, message: "a request has one Host, this one has \(hosts)")
             return Refusal(error: error, isHead: head.method == .HEAD)
         }
+        (self.isOld, isEnding, self.isExpecting) = (isOld, isLast, isExpecting)
         unanswered += 1
         isReading = true
         return nil

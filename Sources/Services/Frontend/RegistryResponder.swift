@@ -43,7 +43,7 @@ struct RegistryResponder: Sendable {
 
     private func isOthers(_ path: String) -> Bool { other?.prefixes.contains(where: path.hasPrefix) == true }
 
-    /// Answers what has a body, and what belongs to the other service.
+    /// Answers what has a body, or waits to be told whether to send one, and what belongs to the other service.
     @concurrent
     func respond(
         to request: Request,

@@ -49,7 +49,11 @@ struct TokenEndpoint: Sendable {
         case .refused:
             throw Self.unauthorized("no account has this name and this password")
         case .throttled(let seconds):
-            throw RegistryError(.tooManyRequests, message: "too many logins have failed", retryAfterSeconds: seconds)
+            throw RegistryError(
+                .tooManyRequests,
+                message: "too many logins have failed, or are being checked",
+                retryAfterSeconds: seconds
+            )
         }
     }
 

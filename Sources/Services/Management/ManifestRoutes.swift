@@ -122,7 +122,7 @@ struct ManifestRoutes: Sendable {
                         )
                     },
                 manifests: isIndex
-                    ? document.manifests.map { child in
+                    ? document.children.map { child in
                         Child(
                             digest: child.digest.description,
                             size: child.size,

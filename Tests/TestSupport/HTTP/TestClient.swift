@@ -121,14 +121,19 @@ package final class TestClient: Sendable {
 
 /// Sends bytes that no HTTP library would, and returns what comes back until the server closes or falls silent.
 /// - Parameter thenEnds: says that nothing more will be sent, so that the server closes when it has answered
-package func rawExchange(port: Int, _ request: String, thenEnds: Bool = false) throws -> String {
+package func rawExchange(
+    port: Int,
+    _ request: String,
+    thenEnds: Bool = false,
+    untilClosed: Bool = false
+) throws -> String {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = UInt16(port).bigEndian
     address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    var patience = timeval(tv_sec: thenEnds ? 60 : 5, tv_usec: 0)
+    var patience = timeval(tv_sec: thenEnds || untilClosed ? 60 : 5, tv_usec: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
     let isConnected = withUnsafePointer(to: &address) { pointer in
         pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -142,6 +147,7 @@ package func rawExchange(port: Int, _ request: String, thenEnds: Bool = false) t
     var buffer = [UInt8](repeating: 0, count: 65_536)
     while true {
         let count = recv(descriptor, &buffer, buffer.count, 0)
+        if count < 0, untilClosed { throw TestSupportError("the server doesn't close the connection") }
         if count <= 0 { break }
         answer += buffer[..<count]
     }

@@ -34,7 +34,7 @@ struct APIError: HTTPResponseError {
         APIError(
             status: .tooManyRequests,
             type: "exceeds_rate_limit",
-            message: "too many logins have failed",
+            message: "too many logins have failed, or are being checked",
             headers: [.retryAfter: String(seconds)]
         )
     }

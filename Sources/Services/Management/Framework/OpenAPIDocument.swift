@@ -104,7 +104,7 @@ struct OpenAPIDocument {
         var failures = [
             ("400", "Something is wrong with the request; the message names it."),
             ("413", "The body is larger than 1 MiB."),
-            ("429", "Too many logins have failed."),
+            ("429", "Too many logins have failed, or are being checked."),
             ("503", "The request can't be answered at the moment."),
         ]
         // What follows a name that is none belongs to the name.
