@@ -37,6 +37,9 @@ package struct BlobStorageError: Error, CustomStringConvertible, Sendable {
 
     package var description: String { "\(code): \(message)" }
 
+    /// Whether the object isn't what its row says.
+    package var isLoss: Bool { code == .missing || code == .damaged }
+
     /// The error of a system call that just failed.
     static func system(_ call: String, _ path: String, file: String = #fileID, line: Int = #line) -> Self {
         let number = errno

@@ -43,7 +43,7 @@ package actor JobNotifier {
         self.logger = logger
     }
 
-    /// Whether somebody's have been taken, and nobody's gather.
+    /// Whether somebody's have been taken, and nobody's gather: what tests wait for.
     var hasTaken: Bool { next == nil && last != nil }
 
     /// Returns when it has been sent, or couldn't be.
@@ -54,6 +54,7 @@ package actor JobNotifier {
 
     private func begin() -> Task<Void, Never> {
         let before = last
+        // Nobody's: it outlives whoever came first.
         let batch = Task {
             await before?.value
             await send()

@@ -143,7 +143,7 @@ package final class BlobFollower: Service {
     private func open(_ placement: BlobPlacement) async throws -> (any BlobReader)? {
         do {
             return try storage.open(placement)
-        } catch let error as BlobStorageError where error.code == .missing || error.code == .damaged {
+        } catch let error as BlobStorageError where error.isLoss {
             logger.error("stored blob is lost", metadata: ["digest": "\(placement.digest)", "error": "\(error)"])
             try await blobs.unplace(placement, on: client)
             return nil

@@ -74,7 +74,7 @@ package struct BlobPull: Sendable {
     private func open(_ placement: BlobPlacement, _ key: Key) async throws -> Source? {
         do {
             return .stored(try storage.open(placement), sizeBytes: placement.sizeBytes)
-        } catch let error as BlobStorageError where error.code == .missing || error.code == .damaged {
+        } catch let error as BlobStorageError where error.isLoss {
             placements.remove(key)
             logger.error("stored blob is lost", metadata: ["digest": "\(placement.digest)", "error": "\(error)"])
             try await blobs.unplace(placement, on: client)

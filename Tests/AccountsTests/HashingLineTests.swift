@@ -11,6 +11,7 @@ struct HashingLineTests {
         let line = HashingLine()
         let (entered, enter) = AsyncStream<Void>.makeStream()
         let (left, leave) = AsyncStream<Void>.makeStream()
+        // At hand, to be let go, cancelled and waited for one by one.
         let first = Task {
             try await line.turn(behind: 0) {
                 enter.finish()

@@ -42,6 +42,11 @@ struct SampleBlob: Sendable {
 
     var placement: BlobPlacement { BlobPlacement(digest: digest, generation: generation, sizeBytes: size) }
 
+    /// Where file storage under that root has its partial.
+    func partialPath(under root: String) -> String {
+        "\(root)/partials/\(digest.algorithm.rawValue)-\(digest.hex).\(generation)"
+    }
+
     var abandoned: AbandonedPartial { AbandonedPartial(digest: digest, generation: generation) }
 
     /// Begins the partial and adds its first bytes.

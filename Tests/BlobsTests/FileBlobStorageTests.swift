@@ -26,9 +26,7 @@ struct FileBlobStorageTests {
         return "\(root)/blobs/\(algorithm)/\(blob.digest.hex.prefix(2))/\(blob.digest.hex).\(blob.generation)"
     }
 
-    private func partialPath(_ blob: SampleBlob) -> String {
-        "\(root)/partials/\(blob.digest.algorithm.rawValue)-\(blob.digest.hex).\(blob.generation)"
-    }
+    private func partialPath(_ blob: SampleBlob) -> String { blob.partialPath(under: root) }
 
     private func mode(_ path: String) throws -> mode_t {
         var status = stat()

@@ -24,9 +24,7 @@ struct FileTroubleTests {
         storage = try FileBlobStorage(root: root)
     }
 
-    private func partialPath(_ blob: SampleBlob) -> String {
-        "\(root)/partials/\(blob.digest.algorithm.rawValue)-\(blob.digest.hex).\(blob.generation)"
-    }
+    private func partialPath(_ blob: SampleBlob) -> String { blob.partialPath(under: root) }
 
     /// Makes something that has the name of a file, and can't be opened as one.
     private func block(_ path: String) throws {

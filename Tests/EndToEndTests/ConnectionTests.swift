@@ -36,7 +36,7 @@ import Testing
             let ping = "HEAD /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
             let last = "GET /v2/up/r/tags/list HTTP/1.1\r\nHost: x\r\n\(saysClose ? "Connection: close\r\n" : "")\r\n"
             let requests = [manifest, ping] + Self.others + [manifest, Self.others[1], ping, last]
-            let answers = try rawExchange(port: port, requests.joined(), thenEnds: true)
+            let answers = try await rawExchange(port: port, requests.joined(), thenEnds: true)
             #expect(Self.statuses(answers) == [200, 401, 200, 400, 405, 200, 400, 401, 200], "\(answers)")
         }
     }
@@ -48,7 +48,7 @@ import Testing
             let size = 60_000
             let login = "POST /v2/auth HTTP/1.1\r\nHost: x\r\nContent-Length: \(size)\r\n\r\n"
             let requests = [manifest, login, String(repeating: "a", count: size), manifest]
-            let answers = try rawExchange(port: port, requests.joined(), thenEnds: true)
+            let answers = try await rawExchange(port: port, requests.joined(), thenEnds: true)
             #expect(Self.statuses(answers) == [200, 400, 200], "\(answers)")
         }
     }
@@ -57,7 +57,7 @@ import Testing
     func body() async throws {
         try await Self.withPort("layer") { port, _ in
             let request = "GET /v2/up/r/manifests/t HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
-            let answers = try rawExchange(port: port, request + request, thenEnds: true)
+            let answers = try await rawExchange(port: port, request + request, thenEnds: true)
             #expect(Self.statuses(answers) == [200, 200])
         }
     }
@@ -69,7 +69,7 @@ import Testing
             let get = "GET \(path) HTTP/1.1\r\nHost: x\r\n"
             let requests = [get + "\r\n", Self.others[1], get + "Range: bytes=0-9\r\n\r\n"]
             for _ in ["arriving", "stored"] {
-                let answers = try rawExchange(port: port, requests.joined(), thenEnds: true)
+                let answers = try await rawExchange(port: port, requests.joined(), thenEnds: true)
                 #expect(Self.statuses(answers) == [200, 400, 206])
                 #expect(answers.contains(blob))
             }

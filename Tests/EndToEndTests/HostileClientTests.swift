@@ -21,7 +21,7 @@ import Testing
         try await Deployment.with([], fetchers: 0) { deployment in
             let port = try #require(deployment.registry.base.split(separator: ":").last.flatMap { Int($0) })
             for request in requests {
-                let answer = try rawExchange(port: port, request + "")
+                let answer = try await rawExchange(port: port, request + "")
                 #expect(!answer.contains("smuggled"), "\(request.prefix(90)): \(answer.prefix(300))")
             }
             let alive = try await deployment.registry.get("/v2/")
@@ -41,15 +41,15 @@ import Testing
         try await Deployment.with([], fetchers: 0) { deployment in
             let port = try #require(deployment.registry.base.split(separator: ":").last.flatMap { Int($0) })
             for request in requests {
-                let answer = try rawExchange(port: port, request + next)
+                let answer = try await rawExchange(port: port, request + next)
                 #expect(answer.hasPrefix("HTTP/1.1 400 ") && answer.hasSuffix("}]}"), "\(request): \(answer)")
                 #expect(answer.contains("UNSUPPORTED") && !answer.contains(" 401 "), "\(request): \(answer)")
             }
-            let head = try rawExchange(port: port, "HEAD /v2/ HTTP/1.1\r\n\r\n")
+            let head = try await rawExchange(port: port, "HEAD /v2/ HTTP/1.1\r\n\r\n")
             #expect(head.hasPrefix("HTTP/1.1 400 ") && head.hasSuffix("\r\n\r\n"), "\(head)")
-            let second = try rawExchange(port: port, next + requests[0])
+            let second = try await rawExchange(port: port, next + requests[0])
             #expect(second.hasPrefix("HTTP/1.1 401 ") && second.contains("HTTP/1.1 400 "), "\(second)")
-            let last = try rawExchange(port: port, next + "GET /v2/ HTTP/1.1\r\nConnection: close\r\n\r\n")
+            let last = try await rawExchange(port: port, next + "GET /v2/ HTTP/1.1\r\nConnection: close\r\n\r\n")
             let closing = last.ranges(of: "\r\nConnection: close\r\n")
             #expect(closing.count == 1, "of the refusal alone: \(last)")
         }
@@ -59,9 +59,9 @@ import Testing
     func oddities() async throws {
         try await Deployment.with([], fetchers: 0) { deployment in
             let port = try #require(deployment.registry.base.split(separator: ":").last.flatMap { Int($0) })
-            let old = try rawExchange(port: port, "GET /v2/ HTTP/1.0\r\n\r\n")
+            let old = try await rawExchange(port: port, "GET /v2/ HTTP/1.0\r\n\r\n")
             #expect(old.contains(" 401 "), "\(old)")
-            let absolute = try rawExchange(
+            let absolute = try await rawExchange(
                 port: port,
                 "GET http://elsewhere/v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
             )
@@ -69,7 +69,7 @@ import Testing
                 absolute.contains(" 404 ") || absolute.contains(" 401 ") || absolute.contains(" 400 "),
                 "\(absolute)"
             )
-            let odd = try rawExchange(port: port, "BREW /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            let odd = try await rawExchange(port: port, "BREW /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             #expect(odd.contains(" 405 ") || odd.contains(" 400 "), "\(odd)")
         }
     }

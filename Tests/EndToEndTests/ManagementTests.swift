@@ -164,6 +164,7 @@ import Testing
         try await Self.with { scene in
             let change = try await scene.deployment.client.withTransaction { transaction in
                 try await transaction.query("UPDATE organization SET block_severity = 'High' WHERE name = 'team'")
+                // It ends after this transaction.
                 let change = Task { try await scene.call(.put, "organization/team", #"{"unscanned":"deny"}"#) }
                 try await scene.untilWaiting(1)
                 return change
@@ -188,7 +189,7 @@ import Testing
                 var calls: [Task<TestClient.Answer, any Error>] = []
                 for (method, path, body) in changes {
                     calls.append(Task { try await scene.call(method, path, body) })
-                    // One by one: each is to wait for the deletion.
+                    // One by one: each is to wait for the deletion, and ends after this transaction.
                     try await scene.untilWaiting(calls.count)
                 }
                 return calls
@@ -217,7 +218,7 @@ import Testing
         try await Deployment.with([], fetchers: 0) { deployment in
             let port = try #require(deployment.registry.base.split(separator: ":").last.flatMap { Int($0) })
             for path in ["/openapi.json", "/api/v1/nothing", "/v2/auth", "/secscan/layer/x"] {
-                let answers = try rawExchange(
+                let answers = try await rawExchange(
                     port: port,
                     "HEAD \(path) HTTP/1.1\r\nHost: x\r\n\r\n"
                         + "GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -20,8 +20,8 @@ import Testing
     }
 
     /// What comes back until the server closes, which it does by itself.
-    private static func closed(_ port: Int, _ request: String) throws -> String {
-        try rawExchange(port: port, request, untilClosed: true)
+    private static func closed(_ port: Int, _ request: String) async throws -> String {
+        try await rawExchange(port: port, request, untilClosed: true)
     }
 
     @Test("a client that wants one more answer only gets it, hears that it is the last, and sees the end")
@@ -38,7 +38,7 @@ import Testing
         ]
         try await Self.withPort { port in
             for request in requests {
-                let answers = try Self.closed(port, request + Self.ping)
+                let answers = try await Self.closed(port, request + Self.ping)
                 #expect(Self.statuses(answers).count == 1, "\(request): \(answers)")
                 #expect(answers.contains("\r\nConnection: close\r\n"), "\(request): \(answers)")
             }
@@ -49,7 +49,7 @@ import Testing
     func old() async throws {
         let request = "GET /v2/ HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
         try await Self.withPort { port in
-            let answers = try rawExchange(port: port, request + request, thenEnds: true)
+            let answers = try await rawExchange(port: port, request + request, thenEnds: true)
             #expect(Self.statuses(answers) == [401, 401], "\(answers)")
             #expect(answers.contains("\r\nConnection: keep-alive\r\n"), "\(answers)")
         }
@@ -60,12 +60,12 @@ import Testing
         let long = "GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Long: \(String(repeating: "h", count: 40_000))\r\n\r\n"
         try await Self.withPort { port in
             for (bad, status) in [(long, 431), ("NONSENSE\r\n\r\n", 400)] {
-                let answers = try Self.closed(port, Self.ping + Self.ping + bad)
+                let answers = try await Self.closed(port, Self.ping + Self.ping + bad)
                 #expect(Self.statuses(answers) == [401, 401, status], "\(answers)")
                 #expect(answers.hasSuffix("}]}"), "\(answers)")
             }
             let close = "GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-            let answers = try Self.closed(port, close + "NONSENSE\r\n\r\n")
+            let answers = try await Self.closed(port, close + "NONSENSE\r\n\r\n")
             #expect(Self.statuses(answers) == [401], "\(answers)")
         }
     }
@@ -81,7 +81,7 @@ import Testing
                 let port = try #require(deployment.registry.base.split(separator: ":").last.flatMap { Int($0) })
                 let get = "GET /v2/up/r/blobs/\(image.blobs[1].digest) HTTP/1.1\r\nHost: x\r\n\r\n"
                 for state in ["arriving", "stored"] {
-                    let answers = try rawExchange(port: port, get + "NONSENSE\r\n\r\n")
+                    let answers = try await rawExchange(port: port, get + "NONSENSE\r\n\r\n")
                     #expect(Self.statuses(answers) == [200, 400], "\(state)")
                     #expect(answers.contains(blob), "\(state)")
                 }
@@ -100,9 +100,9 @@ import Testing
     func wanted(_ line: String) async throws {
         let requests = Self.ping + Self.expecting(line) + "grant_type=x" + Self.ping
         try await Self.withPort { port in
-            let interim = try rawExchange(port: port, Self.expecting(line), thenEnds: true)
+            let interim = try await rawExchange(port: port, Self.expecting(line), thenEnds: true)
             #expect(interim.hasPrefix("HTTP/1.1 100 Continue\r\n\r\n"), "\(interim)")
-            let answers = try rawExchange(port: port, requests, thenEnds: true)
+            let answers = try await rawExchange(port: port, requests, thenEnds: true)
             let statuses = Self.statuses(answers)
             #expect(statuses.count == 4 && statuses.prefix(2) == [401, 100] && statuses[3] == 401, "\(answers)")
         }
@@ -116,12 +116,12 @@ import Testing
         ]
         try await Self.withPort { port in
             for (line, status) in lines {
-                let answers = try Self.closed(port, Self.expecting(line))
+                let answers = try await Self.closed(port, Self.expecting(line))
                 #expect(Self.statuses(answers) == [status], "\(line): \(answers)")
                 #expect(answers.contains("\r\nConnection: close\r\n"), "\(line): \(answers)")
             }
             // HTTP/1.0 knows of no interim answers.
-            let old = try rawExchange(port: port, Self.expecting("POST /v2/auth HTTP/1.0") + "grant_type=x")
+            let old = try await rawExchange(port: port, Self.expecting("POST /v2/auth HTTP/1.0") + "grant_type=x")
             #expect(Self.statuses(old) == [400], "\(old)")
         }
     }

@@ -91,7 +91,7 @@ import Testing
                 ("NONSENSE\r\n\r\n", ["400", "UNSUPPORTED"]),
             ]
             for (request, expected) in table {
-                let answer = try rawExchange(port: port, request)
+                let answer = try await rawExchange(port: port, request)
                 for text in expected { #expect(answer.contains(text), "\(request.prefix(20)): \(answer.prefix(200))") }
             }
             #expect(try await deployment.registry.get("/v2/").status == 401)

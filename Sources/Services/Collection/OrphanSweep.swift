@@ -98,7 +98,7 @@ package struct OrphanSweep: Sendable {
             do {
                 _ = try storage.open(placement)
             } catch let error as BlobStorageError {
-                if error.code == .missing || error.code == .damaged {
+                if error.isLoss {
                     lost.append(placement)
                 } else {
                     failures.append(error)

@@ -135,8 +135,3 @@ struct ScannerEndpoint: Sendable {
         RegistryError(.unsupported, status: 405, message: "another method is needed", allowedMethods: allowed)
     }
 }
-
-extension BlobStorageError {
-    /// Whether the object isn't what its row says.
-    fileprivate var isLoss: Bool { code == .missing || code == .damaged }
-}

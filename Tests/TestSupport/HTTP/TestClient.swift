@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Dispatch
 import Foundation
 import Glibc
 package import HTTPTransport
@@ -120,13 +121,24 @@ package final class TestClient: Sendable {
 }
 
 /// Sends bytes that no HTTP library would, and returns what comes back until the server closes or falls silent.
-/// - Parameter thenEnds: says that nothing more will be sent, so that the server closes when it has answered
+/// - Parameters:
+///   - thenEnds: says that nothing more will be sent, so that the server closes when it has answered
+///   - untilClosed: throws unless the server closes by itself
 package func rawExchange(
     port: Int,
     _ request: String,
     thenEnds: Bool = false,
     untilClosed: Bool = false
-) throws -> String {
+) async throws -> String {
+    // Away from the cooperative pool: what answers may need its threads, and there are as few as cores.
+    try await withCheckedThrowingContinuation { continuation in
+        DispatchQueue.global().async {
+            continuation.resume(with: Result { try exchange(port, request, thenEnds, untilClosed) })
+        }
+    }
+}
+
+private func exchange(_ port: Int, _ request: String, _ thenEnds: Bool, _ untilClosed: Bool) throws -> String {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
     var address = sockaddr_in()
