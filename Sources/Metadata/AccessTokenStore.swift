@@ -11,18 +11,24 @@ package struct AccessTokenStore: Sendable {
     /// - Parameters:
     ///   - hash: SHA-256 of the token
     ///   - lifetime: nil for a token that never expires
+    ///   - maker: the token by which it is made, which it doesn't outlive
     package func make(
         _ name: String,
         hash: [UInt8],
         scopes: [String],
         of account: AccountID,
         lifetime: Duration?,
+        by maker: AccessTokenID? = nil,
         on db: some Queryable
     ) async throws -> AccessTokenID {
         let id = try await db.query(
             """
             INSERT INTO access_token (account_id, name, hash, scopes, expires_at)
-            VALUES (\(account.rawValue), \(name), \(Data(hash)), \(scopes)::text[], now() + \(seconds: lifetime))
+            VALUES (\(account.rawValue), \(name), \(Data(hash)), \(scopes)::text[],
+                least(
+                    now() + \(seconds: lifetime),
+                    (SELECT expires_at FROM access_token WHERE id = \(maker?.rawValue)::bigint)
+                ))
             RETURNING id
             """
         ).decodeFirst(Int64.self)

@@ -129,6 +129,26 @@ struct AuthenticatorTests {
         }
     }
 
+    @Test("who leaves while a right password is looked at has made no wrong guess")
+    func leaves() async throws {
+        try await Self.with { scene in
+            let journal = Journal<Bool>()
+            let login = Task {
+                defer { journal.note(true) }
+                return try await scene.login("anna")
+            }
+            // Hashing takes longer than this look, but on a machine that stands still.
+            try await eventually("the attempt is counted, or over") {
+                try await !scene.failures().isEmpty || !journal.entries.isEmpty
+            }
+            login.cancel()
+            _ = await login.result
+            #expect(try await scene.failures() == [:])
+            #expect(try await scene.login("anna", "a wrong password") == .refused)
+            #expect(try await scene.failures()["account:anna"] == 1)
+        }
+    }
+
     @Test("a password that looks like a token is one all the same; a robot's token is nothing but a token")
     func lookalikes() async throws {
         try await Self.with { scene in

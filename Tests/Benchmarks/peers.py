@@ -45,6 +45,15 @@ class Bench:
     def cache(self, upstream=None):
         return self.start(Registry, self.folder("cache"), (upstream or self.upstream).address)
 
+    def proxy(self, upstream=None):
+        """nginx as a cache of all that it proxies, which lets one request through for what several want."""
+        folder = self.folder("nginx")
+        return self.start(
+            Nginx, folder,
+            f"location / {{ proxy_pass http://{(upstream or self.upstream).address}; proxy_cache c; proxy_cache_lock on; "
+            "proxy_cache_valid 200 1h; proxy_http_version 1.1; proxy_set_header Connection ''; }",
+            f"proxy_cache_path {folder}/cache keys_zone=c:10m max_size=20g;")
+
     def stop(self, *servers):
         for server in servers or self.started[::-1]:
             server.stop()
@@ -139,14 +148,9 @@ class Bench:
 
     def cold_blob(self):
         """One client takes a blob that isn't there yet."""
-        cached = self.start(
-            Nginx, self.folder("nginx"),
-            f"location / {{ proxy_pass http://{self.upstream.address}; proxy_cache c; proxy_cache_lock on; "
-            "proxy_cache_valid 200 1h; proxy_http_version 1.1; proxy_set_header Connection ''; }",
-            f"proxy_cache_path {self.work}/nginx-cache keys_zone=c:10m max_size=20g;")
-        entrepot, cache = self.entrepot(), self.cache()
+        entrepot, cache, proxy = self.entrepot(), self.cache(), self.proxy()
         places = {"direct": (self.upstream.address, ""), "entrepot": (entrepot.address, "hub/"),
-                  "nginx": (cached.address, ""), "docker-registry": (cache.address, "")}
+                  "nginx": (proxy.address, ""), "docker-registry": (cache.address, "")}
         kept = self.work / "kept"
 
         def curl(into):
@@ -179,62 +183,77 @@ class Bench:
             self.row(client, "s, and as a ratio to a direct download",
                      **{name: f"{statistics.median(v):.2f}, {ratios[name]:.1f}" for name, v in times.items()})
         self.row("the same: what upstream is asked", "requests", **asked)
-        self.stop(cached, entrepot, cache)
+        self.stop(entrepot, cache, proxy)
 
     def crowd(self):
         """32 clients over 2 frontends take one cold blob at once."""
-        entrepot, cache = self.entrepot(frontends=2), self.cache()
+        entrepot, cache, proxy = self.entrepot(frontends=2), self.cache(), self.proxy()
         _, (blob,) = self.upstream.push_image("crowd", [os.urandom(BLOB)])
         for address in entrepot.addresses:
             get(f"http://{address}/v2/hub/crowd/manifests/1")
         get(f"http://{cache.address}/v2/crowd/manifests/1")
-        os.sync()
-        # Slow enough for all to be there while it arrives.
-        first = crowd([entrepot.addresses[n % 2] for n in range(32)], f"/v2/hub/crowd/blobs/{blob}", BLOB, 20e6)
-        asked_by_us, _ = self.upstream.asked(blob)
-        theirs = crowd([cache.address] * 32, f"/v2/crowd/blobs/{blob}", BLOB, 20e6)
-        asked, _ = self.upstream.asked(blob)
-        self.row("32 clients, one cold 512 MiB blob", "GETs upstream",
-                 **{"entrepot": asked_by_us, "docker-registry": asked - asked_by_us})
-        self.row("the same: first byte, median and last client", "ms",
-                 **{name: f"{1e3 * statistics.median(v):.0f}, {1e3 * max(v):.0f}"
-                    for name, v in (("entrepot", first), ("docker-registry", theirs))})
+        peers = {"entrepot": (entrepot.addresses, "hub/"), "docker-registry": ([cache.address], ""),
+                 "nginx": ([proxy.address], "")}
+        asked, first = {}, {}
+        for name, (addresses, organization) in peers.items():
+            os.sync()
+            before, _ = self.upstream.asked(blob)
+            # Slow enough for all to be there while it arrives.
+            places = [addresses[n % len(addresses)] for n in range(32)]
+            times = crowd(places, f"/v2/{organization}crowd/blobs/{blob}", BLOB, 20e6)
+            asked[name] = self.upstream.asked(blob)[0] - before
+            first[name] = f"{1e3 * statistics.median(times):.0f}, {1e3 * max(times):.0f}"
+        self.row("32 clients, one cold 512 MiB blob", "GETs upstream", **asked)
+        self.row("the same: first byte, median and last client", "ms", **first)
         self.row("the same: resident", "MiB, largest frontend, fetcher",
                  entrepot=f"{entrepot.resident('registry-frontend'):.0f}, {entrepot.resident('upstream-fetcher'):.0f}")
-        self.stop(entrepot, cache)
+        self.stop(entrepot, cache, proxy)
 
     def cold_image(self):
         """skopeo takes an image of 6 layers that isn't there yet, directly and through each."""
-        times = {"entrepot": [], "docker-registry": [], "direct": []}
-        entrepot, cache = self.entrepot(), self.cache()
+        entrepot, cache, proxy = self.entrepot(), self.cache(), self.proxy()
+        places = {"direct": self.upstream.address, "entrepot": f"{entrepot.address}/hub", "nginx": proxy.address,
+                  "docker-registry": cache.address}
+        times = {name: [] for name in places}
         for number in range(self.rounds):
-            name = f"layers{number}"
-            self.upstream.push_image(name, [os.urandom(20 * 2**20) for _ in range(6)])
-            for peer, address in (("direct", f"{self.upstream.address}/{name}"),
-                                  ("entrepot", f"{entrepot.address}/hub/{name}"),
-                                  ("docker-registry", f"{cache.address}/{name}")):
-                times[peer].append(skopeo(f"{address}:1", self.folder("image")))
+            image = f"layers{number}"
+            self.upstream.push_image(image, [os.urandom(20 * 2**20) for _ in range(6)])
+            for name, place in places.items():
+                os.sync()
+                times[name].append(skopeo(f"{place}/{image}:1", self.folder("image")))
         self.row("skopeo, one cold image of 6 layers of 20 MiB", "s",
                  **{name: f"{statistics.median(v):.2f}" for name, v in times.items()})
-        self.stop(entrepot, cache)
+        self.stop(entrepot, cache, proxy)
 
     def far_blob(self):
         """One client takes a blob that isn't there yet from an upstream that is 50 ms and 50 MB/s away."""
-        far = self.start(Distance, self.folder("distance"), self.upstream.address, 0.05, 50e6)
-        times = {"entrepot": [], "docker-registry": [], "direct": []}
-        entrepot, cache = self.entrepot(far), self.cache(far)
-        for number in range(self.rounds):
-            name = f"far{number}"
-            _, (blob,) = self.upstream.push_image(name, [os.urandom(BLOB // 4)])
-            get(f"http://{entrepot.address}/v2/hub/{name}/manifests/1")
-            get(f"http://{cache.address}/v2/{name}/manifests/1")
-            for peer, address in (("direct", f"{far.address}/v2/{name}"),
-                                  ("entrepot", f"{entrepot.address}/v2/hub/{name}"),
-                                  ("docker-registry", f"{cache.address}/v2/{name}")):
-                times[peer].append(download([f"http://{address}/blobs/{blob}"])[0])
+        times = self.from_afar("far", 0.05, 50e6, BLOB // 4)
         self.row("one cold 128 MiB blob, upstream 50 ms and 50 MB/s away: first byte, last byte", "s",
                  **{name: ", ".join(f"{statistics.median(part):.2f}" for part in zip(*v)) for name, v in times.items()})
-        self.stop(entrepot, cache, far)
+
+    def paced_blob(self):
+        """One client takes a blob that isn't there yet from an upstream that gives 100 MB/s."""
+        times = {name: [last for _, last in v] for name, v in self.from_afar("paced", 0, 100e6, BLOB).items()}
+        ratios = {name: statistics.median(a / b for a, b in zip(v, times["direct"])) for name, v in times.items()}
+        self.row("one cold 512 MiB blob, upstream gives 100 MB/s", "s, and as a ratio to a direct download",
+                 **{name: f"{statistics.median(v):.2f}, {ratios[name]:.2f}" for name, v in times.items()})
+
+    def from_afar(self, image, seconds, bytes_per_second, size):
+        """For each way to a cold blob the times to its first and last byte, one for each round."""
+        far = self.start(Distance, self.folder("distance"), self.upstream.address, seconds, bytes_per_second)
+        entrepot, cache, proxy = self.entrepot(far), self.cache(far), self.proxy(far)
+        places = {"direct": (far.address, ""), "entrepot": (entrepot.address, "hub/"), "nginx": (proxy.address, ""),
+                  "docker-registry": (cache.address, "")}
+        times = {name: [] for name in places}
+        for number in range(self.rounds):
+            _, (blob,) = self.upstream.push_image(f"{image}{number}", [os.urandom(size)])
+            get(f"http://{entrepot.address}/v2/hub/{image}{number}/manifests/1")
+            get(f"http://{cache.address}/v2/{image}{number}/manifests/1")
+            for name, (address, organization) in places.items():
+                os.sync()
+                times[name] += download([f"http://{address}/v2/{organization}{image}{number}/blobs/{blob}"])
+        self.stop(entrepot, cache, proxy, far)
+        return times
 
     def connections(self):
         """What 512 connections cost that ask for manifests all the time."""
@@ -269,7 +288,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--programs", type=pathlib.Path, required=True, help="folder of the release programs")
     parser.add_argument("--rounds", type=int, default=3)
-    rows = ["warm_blob", "warm_manifest", "cold_blob", "cold_image", "far_blob", "crowd", "connections", "jobs"]
+    rows = ["warm_blob", "warm_manifest", "cold_blob", "cold_image", "far_blob", "paced_blob", "crowd", "connections", "jobs"]
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(rows)}; all if none is named")
     options = parser.parse_args()
     if unknown := set(options.rows) - set(rows):

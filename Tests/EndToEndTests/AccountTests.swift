@@ -50,6 +50,15 @@ import Testing
         }
     }
 
+    /// A token that was just made.
+    private struct Made: Decodable {
+        struct Token: Decodable {
+            let token_code: String
+            let expiration: String?
+        }
+        let token: Token
+    }
+
     private static func basic(_ name: String, _ secret: String) -> String {
         "Basic " + Data("\(name):\(secret)".utf8).base64EncodedString()
     }
@@ -81,10 +90,6 @@ import Testing
     @Test("a good token that isn't for managing is refused as such, however often, and as no guess")
     func scopes() async throws {
         try await Self.with { scene in
-            struct Made: Decodable {
-                struct Token: Decodable { let token_code: String }
-                let token: Token
-            }
             func token(_ scope: String) async throws -> String {
                 let wish = #"{"title":"x","scopes":["\#(scope)"]}"#
                 let answer = try await scene.call(
@@ -115,6 +120,35 @@ import Testing
             #expect(try await scene.failures() == 0)
             #expect(try await scene.call(.get, "user", as: "Bearer a.b.c").status == 401)
             #expect(try await scene.failures() > 0)
+        }
+    }
+
+    @Test("what a token makes ends with it, and no token is enough to change a password")
+    func tokensOfTokens() async throws {
+        try await Self.with { scene in
+            func make(_ wish: String, as authorization: String) async throws -> Made.Token {
+                let answer = try await scene.call(.post, "user/apptoken", wish, as: authorization)
+                #expect(answer.status == 200, "\(answer.text)")
+                let made = try JSONDecoder().decode(Made.self, from: Data(answer.body))
+                return made.token
+            }
+            let anna = Self.basic("anna", Self.password)
+            let short = try await make(#"{"title":"t","expires_s":3600}"#, as: anna)
+            let bearer = "Bearer \(short.token_code)"
+            #expect(try await make(#"{"title":"t"}"#, as: bearer).expiration == short.expiration)
+            let shorter = try await make(#"{"title":"t","expires_s":60}"#, as: bearer)
+            #expect(shorter.expiration != nil && shorter.expiration != short.expiration)
+            let longer = try await scene.call(.post, "user/apptoken", #"{"title":"t","expires_s":3700}"#, as: bearer)
+            #expect(longer.status == 400 && longer.text.contains("expires_s"), "\(longer.text)")
+            let lasting = try await make(#"{"title":"t"}"#, as: anna)
+            #expect(lasting.expiration == nil)
+            #expect(try await make(#"{"title":"t"}"#, as: "Bearer \(lasting.token_code)").expiration == nil)
+
+            let change = #"{"password":"another password"}"#
+            let refused = try await scene.call(.put, "user", change, as: "Bearer \(lasting.token_code)")
+            #expect(refused.status == 403 && refused.text.contains("fresh_login_required"), "\(refused.text)")
+            #expect(try await scene.call(.put, "user", change, as: anna).status == 200)
+            #expect(try await scene.login("anna", "another password").status == 200)
         }
     }
 

@@ -33,6 +33,7 @@ import Testing
             "GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: TE\r\nConnection: close\r\n\r\n",
             "GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
             "GET /v2/ HTTP/1.0\r\n\r\n", "GET /api/v1/discovery HTTP/1.0\r\n\r\n",
+            "GET /v2/ HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n",
             "GET /api/v1/discovery HTTP/1.1\r\nHost: x\r\nConnection: close, TE\r\n\r\n",
             "POST /v2/auth HTTP/1.1\r\nHost: x\r\nConnection: TE, close\r\nContent-Length: 12\r\n\r\ngrant_type=x",
         ]

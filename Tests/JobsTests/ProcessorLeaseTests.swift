@@ -70,6 +70,61 @@ struct ProcessorLeaseTests {
         }
     }
 
+    @Test("a lease that is missing once, and there when it is extended the next time, ends no handler")
+    func missingOnce() async throws {
+        try await TestQueue.with { test in
+            let id = try await test.enqueue()
+            let journal = Journal<Event>()
+            let mayEnd = WakeUp()
+            let (processor, _) = test.processor(slots: 1) {
+                $0.lease = .milliseconds(400)
+            } _: {
+                try await work($0, journal, until: mayEnd)
+            }
+            try await test.running(processor) {
+                try await until(.started(id), in: journal)
+                // With its one slot taken the worker changes the table by extensions alone. The first that finds the lease
+                // gone gives it back.
+                try await test.client.withTransaction { transaction in
+                    try await transaction.query("CREATE TABLE extension (token bigint, is_missed bool)")
+                    try await transaction.query(
+                        """
+                        CREATE FUNCTION give_back() RETURNS trigger LANGUAGE plpgsql AS $$
+                        BEGIN
+                            IF pg_trigger_depth() = 1 THEN
+                                UPDATE job SET lease_token = token FROM extension WHERE NOT is_missed;
+                                UPDATE extension SET is_missed = true;
+                            END IF;
+                            RETURN NULL;
+                        END $$
+                        """
+                    )
+                    try await transaction.query(
+                        """
+                        WITH before AS (SELECT id, lease_token FROM job WHERE id = \(id.rawValue)),
+                            taken AS (UPDATE job SET lease_token = nextval('job_lease_token') WHERE id = \(id.rawValue))
+                        INSERT INTO extension SELECT lease_token, false FROM before
+                        """
+                    )
+                    try await transaction.query(
+                        """
+                        CREATE TRIGGER give_back AFTER UPDATE ON job FOR EACH STATEMENT EXECUTE FUNCTION give_back()
+                        """
+                    )
+                }
+                try await eventually("an extension has missed it") {
+                    try await test.client.query("SELECT 1 FROM extension WHERE is_missed").count == 1
+                }
+                let end = try await leaseEnd(id, test)
+                try await eventually("a later one has extended it") { try await leaseEnd(id, test) != end }
+                #expect(!journal.entries.contains(.cancelled(id)))
+                mayEnd.wake()
+                try await test.untilState(.completed, of: id)
+            }
+            #expect(!journal.entries.contains(.cancelled(id)))
+        }
+    }
+
     @Test("the outcome of a job whose lease is lost is dropped")
     func droppedOutcome() async throws {
         try await TestQueue.with { test in

@@ -65,11 +65,13 @@ final class HTTP1Rules: ChannelDuplexHandler, RemovableChannelHandler {
         var isLast = !head.isKeepAlive || head.method == .CONNECT
         var isExpecting = false
         var hosts = 0
-        for (name, _) in head.headers {
+        for (name, value) in head.headers {
             switch name.utf8.count {
             case 4 where name.lowercased() == "host": hosts += 1
             case 6 where name.lowercased() == "expect": isExpecting = !isOld
             case 7 where name.lowercased() == "upgrade": isLast = true
+            // RFC 9112 section 9.3: "close" counts before "keep-alive", which alone is looked for in HTTP/1.0.
+            case 10 where isOld && name.lowercased() == "connection": isLast = isLast || Self.saysClose(value)
             default: break
             }
         }
@@ -82,6 +84,10 @@ final class HTTP1Rules: ChannelDuplexHandler, RemovableChannelHandler {
         unanswered += 1
         isReading = true
         return nil
+    }
+
+    private static func saysClose(_ connection: String) -> Bool {
+        connection.lowercased().split(separator: ",").contains { $0.trimmingBlanks() == "close" }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

@@ -158,7 +158,7 @@ package struct TrustedProxies: Sendable {
 }
 
 extension StringProtocol {
-    fileprivate func trimmingBlanks() -> String {
+    func trimmingBlanks() -> String {
         String(drop { $0 == " " || $0 == "\t" }.reversed().drop { $0 == " " || $0 == "\t" }.reversed())
     }
 }

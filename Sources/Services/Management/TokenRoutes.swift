@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Accounts
+import Foundation
 import HTTPTypes
 import Hummingbird
 import Jobs
@@ -47,7 +48,11 @@ struct TokenRoutes: Sendable {
                         .list(.choice(Self.scopes), maximum: 10),
                         "repo:read may pull, org:admin may manage whatever its owner may; both unless it is given."
                     ),
-                    Schema.may("expires_s", .integer(1...Int64(10 * 366 * 86_400)), "None unless it is given."),
+                    Schema.may(
+                        "expires_s",
+                        .integer(1...Int64(10 * 366 * 86_400)),
+                        "None unless it is given, or the caller's own token has one: that isn't outlived."
+                    ),
                 ],
                 .ok([Schema.has("token", .object(TokenView.newSchema))]),
                 create
@@ -83,13 +88,16 @@ struct TokenRoutes: Sendable {
     private func create(_ call: Call) async throws -> Response {
         let account = try call.account
         guard account.kind == .user else { throw APIError.forbidden }
+        let wished = call.body.integer("expires_s")
+        try await checkLifetime(wished, call, account)
         let secret = SecretToken()
         let id = try await tokens.make(
             call.body.text("title") ?? "token",
             hash: secret.hash,
             scopes: call.body.texts("scopes") ?? Self.scopes,
             of: account.id,
-            lifetime: call.body.integer("expires_s").map { .seconds($0) },
+            lifetime: wished.map { .seconds($0) },
+            by: call.context.credential,
             on: client
         )
         await notifier.notify(.accounts, [account.id.description])
@@ -98,6 +106,20 @@ struct TokenRoutes: Sendable {
             throw APIError.notFound("the token was revoked at once")
         }
         return try APIReply.json(["token": TokenView(made, secret: secret)])
+    }
+
+    /// Otherwise whoever finds a token that ends soon could make one of it that doesn't.
+    private func checkLifetime(_ wished: Int64?, _ call: Call, _ account: Account) async throws {
+        guard let wished, let credential = call.context.credential,
+            let end = try await tokens.summary(of: credential, account: account.id, on: client)?.expiresAt
+        else { return }
+        let rest = Int64(end - Date().timeIntervalSince1970)
+        guard wished <= rest else {
+            throw APIError.invalid(
+                "expires_s: the token that asks ends in \(max(rest, 0)) s, and makes none that lasts longer; "
+                    + "a password does"
+            )
+        }
     }
 
     private func revoke(_ call: Call) async throws -> Response {

@@ -36,7 +36,7 @@ struct UserRoutes: Sendable {
                 .put,
                 "user",
                 "changePassword",
-                "Change one's own password.",
+                "Change one's own password, which takes the one of before: a token isn't enough.",
                 .account,
                 body: [Schema.has("password", Self.password)],
                 .says("Updated"),
@@ -187,6 +187,7 @@ struct UserRoutes: Sendable {
     private func changeMine(_ call: Call) async throws -> Response {
         let account = try call.account
         guard account.kind == .user else { throw APIError.invalid("a robot has tokens and no password") }
+        guard call.context.credential == nil else { throw APIError.passwordRequired }
         let hash = try await hashed(call.body.text("password") ?? "")
         try await accounts.setPassword(hash, of: account.id, on: client)
         try await tell(call, [.changePassword], account)

@@ -206,6 +206,7 @@ struct TokenCommand: AsyncParsableCommand {
             struct Token: Decodable {
                 let uuid: String
                 let tokenCode: String
+                let expiration: String?
             }
 
             let token: Token
@@ -222,7 +223,8 @@ struct TokenCommand: AsyncParsableCommand {
                     expiresS: days.map { $0 * 86_400 }
                 )
                 let made = try await client.change(.post, "user/apptoken", wish, as: Made.self)
-                Console.write("token \(made.token.tokenCode)\nid \(made.token.uuid)")
+                let end = made.token.expiration.map { "\nends \($0)" } ?? ""
+                Console.write("token \(made.token.tokenCode)\nid \(made.token.uuid)\(end)")
             }
         }
     }

@@ -29,6 +29,13 @@ struct APIError: HTTPResponseError {
 
     static let forbidden = APIError(status: .forbidden, type: "insufficient_scope", message: "Unauthorized")
 
+    /// A token was sent for what would outlive it.
+    static let passwordRequired = APIError(
+        status: .forbidden,
+        type: "fresh_login_required",
+        message: "log in with the password: a token can't do that"
+    )
+
     /// Too many logins have failed, or are being checked.
     static func throttled(retryAfterSeconds seconds: Int) -> APIError {
         APIError(
