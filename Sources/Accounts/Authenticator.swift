@@ -146,7 +146,7 @@ package final class Authenticator: Service {
 
     /// Why somebody isn't let in whose secret can't be right.
     private func refuse(_ name: String, from address: String) async throws -> Outcome {
-        switch try await limiter.begin(name, from: address) {
+        switch try await limiter.begin(name, from: address, mayBeRight: false) {
         case .blocked(let wait): return Self.throttled(wait)
         case .admitted(let attempt): return try await fail(attempt, of: name, from: address)
         }

@@ -12,9 +12,13 @@ struct LoginLimiter: Sendable {
     struct Attempt: Sendable {
         fileprivate struct Counter: Sendable {
             let key: String
+            /// That follows when it has failed.
             let block: Duration
-            /// What stands in the way of others until the attempt is known to be right.
-            let made: LoginBlock?
+
+            init(_ key: String, failures: Int, forgiven: Int) {
+                self.key = key
+                self.block = ThrottleRules.block(afterFailures: failures, forgiven: forgiven)
+            }
         }
 
         fileprivate let account: Counter
@@ -44,7 +48,8 @@ struct LoginLimiter: Sendable {
 
     /// Counts a login, unless there were too many failures before. Whoever is admitted has to be told what came of it:
     /// ``failed(_:)`` or ``succeeded(_:)``.
-    func begin(_ name: String, from address: String) async throws -> Admission {
+    /// - Parameter mayBeRight: whether it isn't known already that it fails
+    func begin(_ name: String, from address: String, mayBeRight: Bool = true) async throws -> Admission {
         let keys = Self.keys(name, address)
         do {
             let attempt = try await client.withTransaction { transaction in
@@ -52,26 +57,22 @@ struct LoginLimiter: Sendable {
                 // What was counted of the one while the other is blocked is undone.
                 guard let ofAccount = failures[keys[0]], let ofAddress = failures[keys[1]] else { throw Blocked() }
                 let forgiven = ThrottleRules.forgiven
-                return Attempt(
-                    account: try await count(keys[0], ofAccount, forgiven.account, on: transaction),
-                    address: try await count(keys[1], ofAddress, forgiven.address, on: transaction)
+                let attempt = Attempt(
+                    account: .init(keys[0], failures: ofAccount, forgiven: forgiven.account),
+                    address: .init(keys[1], failures: ofAddress, forgiven: forgiven.address)
                 )
+                // Nobody else tries the account meanwhile. Others may share the address, who know their passwords: that is
+                // blocked once one has failed.
+                let blocked = mayBeRight ? [attempt.account] : [attempt.account, attempt.address]
+                for counter in blocked where counter.block > .zero {
+                    try await store.setBlock(counter.block, of: counter.key, on: transaction)
+                }
+                return attempt
             }
             return .admitted(attempt)
         } catch is Blocked {
             return .blocked(try await block(of: name, from: address))
         }
-    }
-
-    private func count(
-        _ key: String,
-        _ failures: Int,
-        _ forgiven: Int,
-        on transaction: some Queryable
-    ) async throws -> Attempt.Counter {
-        let block = ThrottleRules.block(afterFailures: failures, forgiven: forgiven)
-        let made = block > .zero ? try await store.setBlock(block, of: key, on: transaction) : nil
-        return Attempt.Counter(key: key, block: block, made: made)
     }
 
     /// Leaves the attempt counted; the wait begins now.
@@ -84,7 +85,7 @@ struct LoginLimiter: Sendable {
     /// Takes the attempt back, and forgives its account those before.
     func succeeded(_ attempt: Attempt) async throws {
         try await store.forget(attempt.account.key, on: client)
-        try await store.takeBack(attempt.address.key, block: attempt.address.made, on: client)
+        try await store.takeBack(attempt.address.key, on: client)
     }
 
     /// Forgets old failures: guessed names would be rows without end.

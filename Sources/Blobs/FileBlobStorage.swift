@@ -80,12 +80,17 @@ package struct FileBlobStorage: BlobStorage {
             throw BlobStorageError.system("rename", finalPath)
         }
         try file.setMode(FilePartialWriter.arrivingMode)
-        try file.reserve(expectedBytes)
+        let storedBytes = try file.status().size
+        do { try file.reserve(expectedBytes) } catch {
+            // What there was of room would stay with a partial that nobody can complete.
+            try file.truncate(to: storedBytes)
+            throw error
+        }
         return FilePartialWriter(
             file: file,
             partialPath: path,
             generation: generation,
-            storedBytes: try file.status().size,
+            storedBytes: storedBytes,
             finalPath: finalPath
         )
     }

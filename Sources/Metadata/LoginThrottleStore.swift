@@ -51,28 +51,15 @@ package struct LoginThrottleStore: Sendable {
         )
     }
 
-    /// Says of a counted attempt that it was right.
-    /// - Parameter block: that was made for it; a block that came after it is another one's, and stays
-    package func takeBack(_ key: String, block: LoginBlock?, on db: some Queryable) async throws {
-        try await db.query(
-            """
-            UPDATE login_throttle SET failures = greatest(0, failures - 1),
-                blocked_until = CASE WHEN blocked_until = \(block?.until)::timestamptz THEN '-infinity'
-                    ELSE blocked_until END
-            WHERE key = \(key)
-            """
-        )
+    /// Says of a counted attempt that it was right. A block stays: it is another one's.
+    package func takeBack(_ key: String, on db: some Queryable) async throws {
+        try await db.query("UPDATE login_throttle SET failures = greatest(0, failures - 1) WHERE key = \(key)")
     }
 
-    /// - Returns: nil when nothing is counted of the key
-    @discardableResult
-    package func setBlock(_ duration: Duration, of key: String, on db: some Queryable) async throws -> LoginBlock? {
+    package func setBlock(_ duration: Duration, of key: String, on db: some Queryable) async throws {
         try await db.query(
-            """
-            UPDATE login_throttle SET blocked_until = now() + \(seconds: duration) WHERE key = \(key)
-            RETURNING blocked_until::text
-            """
-        ).decodeFirst(String.self).map(LoginBlock.init)
+            "UPDATE login_throttle SET blocked_until = now() + \(seconds: duration) WHERE key = \(key)"
+        )
     }
 
     package func forget(_ key: String, on db: some Queryable) async throws {
@@ -91,10 +78,4 @@ package struct LoginThrottleStore: Sendable {
             """
         )
     }
-}
-
-/// A block that an attempt has made, to be known again.
-package struct LoginBlock: Sendable {
-    /// As the server writes it.
-    fileprivate let until: String
 }

@@ -60,6 +60,12 @@ package struct Migration: Sendable, Hashable {
             oldestProgram: 12,
             sql: text(PackageResources.V0017_old_referrers_sql)
         ),
+        Migration(
+            version: 18,
+            name: "listed blobs",
+            oldestProgram: 12,
+            sql: text(PackageResources.V0018_listed_blobs_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

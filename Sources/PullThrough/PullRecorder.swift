@@ -15,6 +15,15 @@ package final class PullRecorder: Service {
     /// A batch is one statement; what is beyond waits for the next one.
     private static let maximumBatch = 2_000
     private static let maximumPending = 100_000
+    /// Of writing what is left at the end: each waits for a fifth of a second at the most for rows that somebody holds.
+    private static let lastAttempts = 20
+
+    package enum Flush: Sendable {
+        case done
+        /// Somebody changes the same rows, which doesn't take long.
+        case givesWay
+        case failed
+    }
 
     private let client: PostgresClient
     private let logger: Logger
@@ -42,12 +51,17 @@ package final class PullRecorder: Service {
             do { try await Task.sleep(for: Self.interval) } catch { break }
             await flush()
         }
-        // Shielded from the cancellation: what was pulled last is written, too.
-        await Task { await flush() }.value
+        // Shielded from the cancellation: what was pulled last is written, too. Whoever holds some of the rows doesn't for long.
+        await Task {
+            for _ in 0..<Self.lastAttempts {
+                guard await flush() == .givesWay else { break }
+            }
+        }.value
     }
 
     /// Writes what is pending, batch by batch. What comes meanwhile is left for the next time.
-    package func flush() async {
+    @discardableResult
+    package func flush() async -> Flush {
         var isMore = true
         while isMore {
             let batch = pending.withLock { pending in
@@ -55,22 +69,24 @@ package final class PullRecorder: Service {
                 for touch in batch.keys { pending[touch] = nil }
                 return batch
             }
-            guard !batch.isEmpty else { return }
+            guard !batch.isEmpty else { return .done }
             isMore = batch.count == Self.maximumBatch
             do {
                 try await store.touch(batch, on: client)
             } catch {
+                // That somebody changes the same rows is nothing to worry about: it gives way, and comes again.
+                let isGivingWay = (error as? PostgresError)?.sqlState == .lockNotAvailable
                 if !(error is CancellationError) {
-                    // That somebody changes the same rows is nothing to worry about: it gives way, and comes again.
-                    let isGivingWay = (error as? PostgresError)?.sqlState == .lockNotAvailable
                     logger.log(
                         level: isGivingWay ? .debug : .warning,
                         "pulls not recorded yet",
                         metadata: ["count": "\(batch.count)", "error": "\(error)"]
                     )
                 }
-                return pending.withLock { $0.merge(batch) { later, _ in later } }
+                pending.withLock { $0.merge(batch) { later, _ in later } }
+                return isGivingWay ? .givesWay : .failed
             }
         }
+        return .done
     }
 }

@@ -2,6 +2,7 @@
 
 import Foundation
 import Glibc
+import Logging
 import Metrics
 
 /// A service as a program: what it reads, and what it does with that.
@@ -47,6 +48,9 @@ package struct Program: Sendable {
                 metrics: metrics
             )
             runtime.bootstrapTracing()
+            do { try OpenFileLimit.raise() } catch {
+                runtime.logger.warning("the limit of open files isn't raised", metadata: ["error": "\(error)"])
+            }
             try await body(runtime)
         } catch let error as SettingsError {
             complain(error)

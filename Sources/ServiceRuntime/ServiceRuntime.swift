@@ -105,7 +105,7 @@ package struct ServiceRuntime: Sendable {
         let configuration = try PostgresConfiguration(
             connectionString: settings.secret(SharedSettings.database),
             applicationName: name,
-            maximumConnections: settings.int(SharedSettings.databaseConnections, in: 2...1_000)
+            maximumConnections: settings.int(SharedSettings.databaseConnections, in: SharedSettings.poolSizes)
         ).checked(from: SharedSettings.database.name)
         let client = PostgresClient(configuration, logger: logger)
         try await waitForSchema(client)

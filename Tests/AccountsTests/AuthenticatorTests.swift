@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Accounts
 import Logging
 import Metadata
 import Models
 import Postgres
+import PullThrough
 import TestSupport
 import Testing
+
+@testable import Accounts
 
 @Suite("Logins", .timeLimit(.minutes(5)))
 struct AuthenticatorTests {
@@ -15,6 +17,8 @@ struct AuthenticatorTests {
 
     /// `anna` has a password.
     private struct Scene: Sendable {
+        let configuration: PostgresConfiguration
+        let logger: Logger
         let client: PostgresClient
         let authenticator: Authenticator
         let signer: TokenSigner
@@ -63,13 +67,11 @@ struct AuthenticatorTests {
 
     private static func with(_ body: (Scene) async throws -> Void) async throws {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let client = PostgresClient(
-            PostgresConfiguration(
-                connectionString: try await PostgresCluster.shared().makeMigratedDatabase(),
-                maximumConnections: 4
-            ),
-            logger: logger
+        let configuration = PostgresConfiguration(
+            connectionString: try await PostgresCluster.shared().makeMigratedDatabase(),
+            maximumConnections: 4
         )
+        let client = PostgresClient(configuration, logger: logger)
         do {
             let anna = try await AccountStore().makeUser(
                 try AccountName("anna"),
@@ -80,6 +82,8 @@ struct AuthenticatorTests {
             let signer = TokenSigner(client: client, logger: logger)
             try await body(
                 Scene(
+                    configuration: configuration,
+                    logger: logger,
                     client: client,
                     authenticator: Authenticator(client: client, signer: signer, logger: logger),
                     signer: signer,
@@ -226,6 +230,21 @@ struct AuthenticatorTests {
         }
     }
 
+    @Test("while a password is looked at nobody else of its address is blocked, whatever has failed there before")
+    func sharedAddress() async throws {
+        try await Self.with { scene in
+            let limiter = LoginLimiter(client: scene.client)
+            for number in 0..<40 { _ = try await limiter.begin("user\(number)", from: Self.address) }
+            #expect(try await limiter.block(of: "anna", from: Self.address) == .zero)
+            guard case .admitted(let attempt) = try await limiter.begin("otto", from: Self.address) else {
+                Issue.record("nothing has failed yet")
+                return
+            }
+            try await limiter.failed(attempt)
+            #expect(try await limiter.block(of: "anna", from: Self.address) > .seconds(100))
+        }
+    }
+
     @Test("many who log in from one address at the same time are let in")
     func office() async throws {
         try await Self.with { scene in
@@ -299,6 +318,40 @@ struct AuthenticatorTests {
             try await accounts.setPassword(hash, of: scene.anna, on: scene.client)
             let after = try #require(try await accounts.find(scene.anna, on: scene.client))
             #expect(after.passwordGeneration == before.passwordGeneration + 1)
+        }
+    }
+
+    @Test("a token for a new password is good where the account of before is still remembered, as older programs' are")
+    func olderStanding() async throws {
+        try await Self.with { scene in
+            let accounts = AccountStore()
+            // It hears of nothing.
+            let directory = AccountDirectory(
+                client: scene.client,
+                hub: ChangeHub(scene.configuration, logger: scene.logger)
+            )
+            func token(generation: Int?) -> RegistryToken {
+                RegistryToken(
+                    iss: RegistryToken.service,
+                    aud: RegistryToken.service,
+                    sub: "anna",
+                    iat: 0,
+                    nbf: 0,
+                    exp: .max,
+                    jti: "1",
+                    access: [],
+                    account: scene.anna,
+                    credential: nil,
+                    generation: generation
+                )
+            }
+            let before = try #require(try await directory.find(scene.anna)).account.passwordGeneration
+            let hash = try await scene.authenticator.hash("another password").description
+            try await accounts.setPassword(hash, of: scene.anna, on: scene.client)
+            #expect(try await directory.find(bearerOf: token(generation: before + 1)) != nil)
+            #expect(try await directory.find(bearerOf: token(generation: before)) == nil)
+            #expect(try await directory.find(bearerOf: token(generation: nil)) != nil)
+            #expect(try await directory.find(bearerOf: token(generation: before + 2)) == nil)
         }
     }
 }

@@ -98,6 +98,11 @@ struct OrchestratorTests {
             #expect(own["allowPrivilegeEscalation"] as? Bool == false, "\(name)")
             #expect((own["capabilities"] as? Object)?["drop"] as? [String] == ["ALL"], "\(name)")
             #expect(container["resources"] != nil, "\(name)")
+            if name == "registry-frontend" {
+                let mounts = try #require(container["volumeMounts"] as? [Object])
+                let blobs = mounts.first { $0["name"] as? String == "blobs" }
+                #expect(blobs?["readOnly"] as? Bool == true)
+            }
             guard workload["kind"] as? String == "Deployment" else { continue }
             #expect(container["command"] as? [String] == [name])
             for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {

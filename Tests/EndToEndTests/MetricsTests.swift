@@ -20,6 +20,25 @@ struct MetricsTests {
         return try Exposed(answer.text)
     }
 
+    @Test("a service may have as many files open as the machine lets it")
+    func openFiles() async throws {
+        let folder = try TemporaryDirectory()
+        for program in ["registry-frontend", "upstream-fetcher"] {
+            let path = "\(folder.path)/\(program)"
+            try "#!/bin/sh\nulimit -S -n 256 && exec '\(Executables.path(program))' \"$@\"\n"
+                .write(toFile: path, atomically: true, encoding: .utf8)
+            #expect(chmod(path, 0o755) == 0)
+        }
+        var limit = rlimit()
+        #expect(getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
+        try await Deployment.with(["cache=http://127.0.0.1:9"], programs: folder.path) { deployment in
+            for process in deployment.frontends + deployment.fetchers {
+                let most = try await metrics(of: process)["process_max_fds"]
+                #expect(most == Double(min(limit.rlim_max, 1 << 20)))
+            }
+        }
+    }
+
     @Test("a cold and a warm pull move the metrics of frontend and fetcher by what they are")
     func pulls() async throws {
         let layer = try #require(Self.image.blobs.last)

@@ -162,6 +162,34 @@ struct UpkeepTests {
         }
     }
 
+    @Test("a list that may stand in for its upstream stays with what it is about, and no longer than it may")
+    func listsThatStandIn() async throws {
+        try await Self.withDatabase { client in
+            let stores = Stores(client: client, organization: try await Stores.makeOrganization(on: client))
+            let image = ImageFixture.unique()
+            try await stores.store(image)
+            for subject in [image.digest, Digest.of([1])] {
+                try await store([Self.attached], of: subject, stores)
+            }
+            func left(_ expiration: Int?, _ staleness: Int?) async throws -> Int {
+                try await client.query(
+                    """
+                    UPDATE proxy_cache_config SET expiration_s = \(expiration), staleness_s = \(staleness)
+                    WHERE organization_id = \(stores.organization.rawValue)
+                    """
+                )
+                _ = try await CollectionStore().dropReferrerLists(CollectionStore.Limits(), on: client)
+                return try await client.query("SELECT 1 FROM referrer_list").count
+            }
+            try await client.query("UPDATE referrer_list SET checked_at = now() - interval '15 days'")
+            #expect(try await left(0, nil) == 1, "nothing is here that the other one is about")
+            #expect(try await stored(image.digest, stores) == [Self.attached])
+            #expect(try await left(60, 16 * 86_400) == 1)
+            #expect(try await left(16 * 86_400, nil) == 1)
+            #expect(try await left(60, nil) == 0)
+        }
+    }
+
     // MARK: - Garbage
 
     @Test("garbage is read on after the one that can't be removed, the oldest first")

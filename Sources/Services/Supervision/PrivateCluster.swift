@@ -14,11 +14,14 @@ package struct PrivateCluster: Sendable {
 
     private let programs: PostgresPrograms
     private let folder: DataFolder
+    private let maximumConnections: Int
     private let logger: Logger
 
-    package init(programs: PostgresPrograms, folder: DataFolder, logger: Logger) {
+    /// - Parameter maximumConnections: that the server takes
+    package init(programs: PostgresPrograms, folder: DataFolder, maximumConnections: Int = 200, logger: Logger) {
         self.programs = programs
         self.folder = folder
+        self.maximumConnections = maximumConnections
         self.logger = logger
     }
 
@@ -79,7 +82,7 @@ package struct PrivateCluster: Sendable {
             "-c", "listen_addresses=",
             "-c", "unix_socket_directories=\(folder.socketFolder)",
             "-c", "unix_socket_permissions=0700",
-            "-c", "max_connections=200",
+            "-c", "max_connections=\(maximumConnections)",
             "-c", "autovacuum_naptime=10s",
             "-c", "log_min_messages=fatal",
             "-c", "log_line_prefix=",

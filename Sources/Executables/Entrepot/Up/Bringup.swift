@@ -52,7 +52,12 @@ struct Bringup {
         guard settings.database == nil else {
             return try await runServices(folder, database: settings.database ?? "", until: stop)
         }
-        let cluster = PrivateCluster(programs: try .find(), folder: folder, logger: logger)
+        let cluster = PrivateCluster(
+            programs: try .find(),
+            folder: folder,
+            maximumConnections: settings.maximumConnections,
+            logger: logger
+        )
         try await cluster.prepare()
         try await withChildren([cluster.server()], stop) {
             let database = cluster.connectionString(database: "entrepot")

@@ -59,6 +59,8 @@ struct UpSettings {
     let adminPassword: String?
     /// Nil: make a private cluster.
     let database: String?
+    /// As many as a private cluster has to take.
+    let maximumConnections: Int
     /// Whether there is a scanner.
     let isScanning: Bool
     /// Whether it is said how the scanner reaches a frontend.
@@ -116,6 +118,10 @@ struct UpSettings {
         let database = try settings.secret(SharedSettings.database)
         _ = try PostgresConfiguration(connectionString: database).checked(from: SharedSettings.database.name)
         self.database = database.isEmpty ? nil : database
+        // Each has one that listens and one for each queue beside its pool; pruner, collector and dispatcher are one each. The
+        // rest is for commands, and PostgreSQL keeps three for its superuser.
+        let pool = try settings.int(SharedSettings.databaseConnections, in: SharedSettings.poolSizes)
+        maximumConnections = (frontends + fetchers + 3) * (pool + 4) + 50
         isScanning =
             try settings.bool(ScannerSettings.feature) && !settings.string(ScannerSettings.endpoint).isEmpty
         hasLayersURL = try [ScannerSettings.layersURL, ServerSettings.hostname].contains {
