@@ -7,6 +7,8 @@ import sys
 import time
 
 PIECE = 2**18
+# What a reader that was late may catch up on: a sleep takes longer than it should, too.
+SLACK_S = 0.02
 
 
 async def main(port, upstream, seconds, rate):
@@ -23,10 +25,10 @@ async def main(port, upstream, seconds, rate):
         free = time.monotonic()
         while piece := await source.read(PIECE):
             # What wasn't used isn't saved up.
-            free = max(free, time.monotonic()) + len(piece) / rate
+            free = max(free, time.monotonic() - SLACK_S) + len(piece) / rate
             sink.write(piece)
             await sink.drain()
-            await asyncio.sleep(free - time.monotonic())
+            await asyncio.sleep(max(0, free - time.monotonic()))
         sink.close()
 
     async def connection(reader, writer):

@@ -35,6 +35,7 @@ package enum SharedSettings {
         help: "connections to the database that one process keeps at most, beside one that listens and one "
             + "for each queue"
     )
+    /// That ``databaseConnections`` may have.
     package static let poolSizes = 2...1_000
     package static let blobDirectory = SettingKey(
         "BLOB_DIRECTORY",
