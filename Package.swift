@@ -147,7 +147,7 @@ let package = Package(
             ["Models", "Postgres", "Waiting", logging, metrics, serviceLifecycle, tracing],
             exclude: ["README.md"]
         ),
-        library("Blobs", ["CLinux", "Models", "OCI", logging]),
+        library("Blobs", ["CLinux", "Models", "OCI", logging, metrics, serviceLifecycle]),
         library("Upstream", ["HTTPTransport", "Models", "OCI", httpTypes, logging, metrics, tracing]),
         library("Clair", ["HTTPTransport", "Models", httpTypes, jwt]),
 

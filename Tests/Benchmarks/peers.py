@@ -291,7 +291,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--programs", type=pathlib.Path, required=True, help="folder of the release programs")
     parser.add_argument("--rounds", type=int, default=3)
-    rows = ["warm_blob", "warm_manifest", "cold_blob", "cold_image", "far_blob", "paced_blob", "crowd", "connections", "jobs"]
+    rows = [
+        "warm_blob", "warm_manifest", "cold_blob", "cold_image", "far_blob", "paced_blob", "crowd", "connections", "jobs",
+    ]
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(rows)}; all if none is named")
     options = parser.parse_args()
     if unknown := set(options.rows) - set(rows):

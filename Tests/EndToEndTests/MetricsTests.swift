@@ -72,6 +72,8 @@ struct MetricsTests {
                 #expect((frontend["entrepot_log_batch_entries_sum"] ?? 0) >= 3)
                 #expect(frontend["entrepot_log_failed_entries_total"] == 0)
                 #expect((frontend["process_resident_memory_bytes"] ?? 0) > 1_000_000)
+                let (free, whole) = (frontend["entrepot_storage_free_bytes"], frontend["entrepot_storage_size_bytes"])
+                #expect((free ?? 0) > 0 && (free ?? 0) <= (whole ?? 0))
 
                 let fetcher = try await metrics(of: deployment.fetchers[0])
                 let asked = "entrepot_upstream_requests_total{status=\"2xx\",upstream=\"\(upstream.url)\"}"

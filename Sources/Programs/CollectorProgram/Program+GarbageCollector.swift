@@ -30,7 +30,7 @@ extension Program {
             logger: runtime.logger
         )
         try await runtime.run(
-            [client, collection],
+            [client, StorageReadings(of: storage, logger: runtime.logger), collection],
             database: client,
             healthChecks: [HealthCheck("storage") { try await storage.check(isWriter: true) }]
         )

@@ -44,7 +44,7 @@ extension Program {
             logger: runtime.logger
         )
         try await runtime.run(
-            [client, hub, traffic, vault, fetcher],
+            [client, hub, traffic, vault, StorageReadings(of: storage, logger: runtime.logger), fetcher],
             database: client,
             healthChecks: [HealthCheck("storage") { try await storage.check(isWriter: true) }]
         )

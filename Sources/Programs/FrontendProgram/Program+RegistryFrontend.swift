@@ -43,7 +43,7 @@ extension Program {
             logger: runtime.logger
         )
         try await runtime.run(
-            [client, hub, frontend],
+            [client, hub, StorageReadings(of: storage, logger: runtime.logger), frontend],
             database: client,
             healthChecks: [HealthCheck("storage") { try await storage.check(isWriter: false) }],
             departureDelay: settings.departureDelay

@@ -72,6 +72,9 @@ extension MetricDefinition {
         // Collectors.
         .init("entrepot_collected_items_total", .counter, "What was collected, by step."),
         .init("entrepot_collected_bytes_total", .counter, "Bytes of stored blobs that were freed."),
+        // Whoever has the storage.
+        .init("entrepot_storage_free_bytes", .gauge, "Room that the storage's device has for this process."),
+        .init("entrepot_storage_size_bytes", .gauge, "All of its room."),
         // Whoever traces.
         .init("entrepot_spans_exported_total", .counter, "Spans that the collector has taken."),
         .init("entrepot_spans_dropped_total", .counter, "Spans that were lost, by reason: full, refused."),
