@@ -168,11 +168,10 @@ class Bench:
             for kind, (client, take) in enumerate(clients.items()):
                 image = f"cold{number}-{kind}"
                 _, (blob,) = self.upstream.push_image(image, [os.urandom(BLOB)])
-                get(f"http://{entrepot.address}/v2/hub/{image}/manifests/1")
-                get(f"http://{cache.address}/v2/{image}/manifests/1")
                 for name, (address, organization) in places.items():
                     # Nobody pays for what those before have left to be written.
                     os.sync()
+                    get(f"http://{address}/v2/{organization}{image}/manifests/1")
                     before = self.upstream.asked(blob)
                     spent[client][name].append(take(address, organization + image, blob))
                     after = self.upstream.asked(blob)
@@ -250,10 +249,10 @@ class Bench:
         times = {name: [] for name in places}
         for number in range(self.rounds):
             _, (blob,) = self.upstream.push_image(f"{image}{number}", [os.urandom(size)])
-            get(f"http://{entrepot.address}/v2/hub/{image}{number}/manifests/1")
-            get(f"http://{cache.address}/v2/{image}{number}/manifests/1")
             for name, (address, organization) in places.items():
                 os.sync()
+                # Right before it: Entrepot fetches by itself what nobody has asked for some seconds later.
+                get(f"http://{address}/v2/{organization}{image}{number}/manifests/1")
                 times[name] += download([f"http://{address}/v2/{organization}{image}{number}/blobs/{blob}"])
         self.stop(entrepot, cache, proxy, far)
         return times
