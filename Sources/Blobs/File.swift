@@ -90,8 +90,8 @@ final class File: Sendable {
     }
 
     /// Reserves the device's room for so many bytes; the file's size stays what it is. Writing into reserved room costs
-    /// half of what writing into none does. Throws ``BlobStorageError`` `noSpace` when there isn't enough; what there was
-    /// may be reserved then.
+    /// half of what writing into none does. Throws ``BlobStorageError`` `noSpace` when there isn't enough, and reserves nothing
+    /// then.
     func reserve(_ bytes: Int64) throws {
         guard bytes > 0 else { return }
         while clinux_fallocate(descriptor, CLINUX_KEEP_SIZE, 0, bytes) != 0 {
@@ -100,7 +100,11 @@ final class File: Sendable {
             // Some file systems can't: there, at least what is free now is compared.
             case EOPNOTSUPP: return try checkRoom(for: bytes - status().size)
             case EFBIG: throw BlobStorageError(.noSpace, "\(path) can't have \(bytes) bytes on this device")
-            default: throw BlobStorageError.system("fallocate", path)
+            default:
+                let error = BlobStorageError.system("fallocate", path)
+                // Some file systems leave what there was of room with a file that nobody can complete.
+                try truncate(to: status().size)
+                throw error
             }
         }
     }

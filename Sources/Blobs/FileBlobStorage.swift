@@ -80,17 +80,12 @@ package struct FileBlobStorage: BlobStorage {
             throw BlobStorageError.system("rename", finalPath)
         }
         try file.setMode(FilePartialWriter.arrivingMode)
-        let storedBytes = try file.status().size
-        do { try file.reserve(expectedBytes) } catch {
-            // What there was of room would stay with a partial that nobody can complete.
-            try file.truncate(to: storedBytes)
-            throw error
-        }
+        try file.reserve(expectedBytes)
         return FilePartialWriter(
             file: file,
             partialPath: path,
             generation: generation,
-            storedBytes: storedBytes,
+            storedBytes: try file.status().size,
             finalPath: finalPath
         )
     }

@@ -4,8 +4,8 @@ package import Postgres
 
 /// Lists that nobody has asked for in a long time.
 extension CollectionStore {
-    /// Forgets old lists of referrers: whoever asks for one again has it from upstream. One that may stand in for an
-    /// upstream that fails stays as long as what it is about.
+    /// Forgets old lists of referrers: whoever asks for one again has it from upstream. One that may still
+    /// stand in for an upstream that fails stays, if what it is about is here.
     /// - Returns: how many went
     package func dropReferrerLists(_ limits: Limits, on client: PostgresClient) async throws -> Int {
         try await step(client) { transaction in

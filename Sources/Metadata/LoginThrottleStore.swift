@@ -56,6 +56,7 @@ package struct LoginThrottleStore: Sendable {
         try await db.query("UPDATE login_throttle SET failures = greatest(0, failures - 1) WHERE key = \(key)")
     }
 
+    /// Blocks a counted key for so long from now on, whatever its block was.
     package func setBlock(_ duration: Duration, of key: String, on db: some Queryable) async throws {
         try await db.query(
             "UPDATE login_throttle SET blocked_until = now() + \(seconds: duration) WHERE key = \(key)"

@@ -137,6 +137,7 @@ struct AuthenticatorTests {
     func leaves() async throws {
         try await Self.with { scene in
             let journal = Journal<Bool>()
+            // At hand, to be cancelled.
             let login = Task {
                 defer { journal.note(true) }
                 return try await scene.login("anna")

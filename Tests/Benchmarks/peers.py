@@ -63,6 +63,12 @@ class Bench:
         self.rows.append((work, unit, values))
         print(f"# {work} ({unit}): " + ", ".join(f"{name} {value}" for name, value in values.items()), flush=True)
 
+    def row_of_times(self, work, times, digits):
+        """Medians of the rounds, and of their ratios to the direct download of the same round."""
+        ratios = {name: statistics.median(a / b for a, b in zip(v, times["direct"])) for name, v in times.items()}
+        self.row(work, "s, and as a ratio to a direct download",
+                 **{name: f"{statistics.median(v):.2f}, {ratios[name]:.{digits}f}" for name, v in times.items()})
+
     def table(self):
         names = ["entrepot", "docker-registry", "nginx", "direct"]
         lines = ["| work | " + " | ".join(names) + " |", "| --- " * (len(names) + 1) + "|"]
@@ -178,9 +184,7 @@ class Bench:
                     asked[name] = f"{after[0] - before[0]} GET, {after[1] - before[1]} HEAD"
                     kept.unlink(missing_ok=True)
         for client, times in spent.items():
-            ratios = {name: statistics.median(a / b for a, b in zip(v, times["direct"])) for name, v in times.items()}
-            self.row(client, "s, and as a ratio to a direct download",
-                     **{name: f"{statistics.median(v):.2f}, {ratios[name]:.1f}" for name, v in times.items()})
+            self.row_of_times(client, times, digits=1)
         self.row("the same: what upstream is asked", "requests", **asked)
         self.stop(entrepot, cache, proxy)
 
@@ -236,9 +240,7 @@ class Bench:
     def paced_blob(self):
         """One client takes a blob that isn't there yet from an upstream that gives 100 MB/s."""
         times = {name: [last for _, last in v] for name, v in self.from_afar("paced", 0, 100e6, BLOB).items()}
-        ratios = {name: statistics.median(a / b for a, b in zip(v, times["direct"])) for name, v in times.items()}
-        self.row("one cold 512 MiB blob, upstream gives 100 MB/s", "s, and as a ratio to a direct download",
-                 **{name: f"{statistics.median(v):.2f}, {ratios[name]:.2f}" for name, v in times.items()})
+        self.row_of_times("one cold 512 MiB blob, upstream gives 100 MB/s", times, digits=2)
 
     def from_afar(self, image, seconds, bytes_per_second, size):
         """For each way to a cold blob the times to its first and last byte, one for each round."""

@@ -187,6 +187,7 @@ import Testing
             let calls = try await scene.deployment.client.withTransaction { transaction in
                 try await transaction.query("DELETE FROM organization WHERE name = 'team'")
                 var calls: [Task<TestClient.Answer, any Error>] = []
+                // They end after this transaction.
                 for (method, path, body) in changes {
                     calls.append(Task { try await scene.call(method, path, body) })
                     // One by one: each is to wait for the deletion, and ends after this transaction.
