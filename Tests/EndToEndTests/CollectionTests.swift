@@ -15,12 +15,14 @@ import Testing
         try await deployment.client.query("SELECT count(*) FROM \(unescaped: table)").decodeFirst(Int.self) ?? -1
     }
 
-    private func pull(_ tag: String, _ image: ImageFixture, by client: TestClient) async throws {
-        expectServed(try await client.get("/v2/up/a/b/manifests/\(tag)"), image.bytes, "\(tag)")
+    /// Pulls, and waits until all of it is stored.
+    private func pull(_ tag: String, _ image: ImageFixture, _ deployment: Deployment) async throws {
+        expectServed(try await deployment.registry.get("/v2/up/a/b/manifests/\(tag)"), image.bytes, "\(tag)")
         for blob in image.blobs {
-            let (status, digest, _) = try await client.digest("/v2/up/a/b/blobs/\(blob.digest)")
+            let (status, digest, _) = try await deployment.registry.digest("/v2/up/a/b/blobs/\(blob.digest)")
             #expect(status == 200 && digest == blob.digest, "\(tag)")
         }
+        try await deployment.stored()
     }
 
     private func end(_ tag: String, _ deployment: Deployment) async throws {
@@ -54,16 +56,16 @@ import Testing
             upstream.add(one, to: "a/b", tag: "one")
             upstream.add(two, to: "a/b", tag: "two")
             try await Deployment.with(["up=\(upstream.url)"]) { deployment in
-                try await pull("one", one, by: deployment.registry)
-                try await pull("two", two, by: deployment.registry)
+                try await pull("one", one, deployment)
+                try await pull("two", two, deployment)
                 try await end("one", deployment)
                 try await deployment.addCollector()
                 try await eventually("the layer that only one had is gone") { try deployment.published().count == 2 }
-                try await pull("two", two, by: deployment.registry)
+                try await pull("two", two, deployment)
                 try await end("two", deployment)
                 try await expectEmpty(deployment)
                 // It is a cache: whoever asks gets it again.
-                try await pull("one", one, by: deployment.registry)
+                try await pull("one", one, deployment)
             }
         }
     }
@@ -76,8 +78,8 @@ import Testing
             let pruned = ImageFixture.single(seed: 4, size: 20_000)
             upstream.add(pruned, to: "a/b", tag: "pruned")
             try await Deployment.with(["up=\(upstream.url)"]) { deployment in
-                try await pull("t", image, by: deployment.registry)
-                try await pull("pruned", pruned, by: deployment.registry)
+                try await pull("t", image, deployment)
+                try await pull("pruned", pruned, deployment)
                 try await deployment.client.query("UPDATE organization SET time_machine_s = 3600")
                 try await end("t", deployment)
                 try await end("pruned", deployment)
@@ -103,7 +105,7 @@ import Testing
                 )
                 #expect(isRevived)
                 upstream.forgetRequests()
-                try await pull("t", image, by: deployment.registry)
+                try await pull("t", image, deployment)
                 #expect(upstream.count("/blobs/") == 0)
                 #expect(try await collector.stop(SIGTERM) == 0)
             }
@@ -149,7 +151,7 @@ import Testing
                 for (number, obstacle) in Obstacle.all.enumerated() {
                     let image = ImageFixture.single(seed: 50 + UInt64(number), size: 30_000)
                     upstream.add(image, to: "a/b", tag: "t\(number)")
-                    try await pull("t\(number)", image, by: deployment.registry)
+                    try await pull("t\(number)", image, deployment)
                     try await end("t\(number)", deployment)
                     try await deployment.client.withTransaction { transaction in
                         try await transaction.query(obstacle.query)
@@ -183,7 +185,7 @@ import Testing
             for (number, image) in images.enumerated() { upstream.add(image, to: "a/b", tag: "t\(number)") }
             try await Deployment.with(["up=\(upstream.url)"]) { deployment in
                 for (number, image) in images.enumerated() {
-                    try await pull("t\(number)", image, by: deployment.registry)
+                    try await pull("t\(number)", image, deployment)
                 }
                 try await eventually("the pulls are written down") {
                     try await deployment.client.query("SELECT 1 FROM tag WHERE last_pulled_at IS NULL").isEmpty

@@ -44,6 +44,7 @@ import Testing
                 for blob in image.blobs {
                     #expect(try await deployment.registry.get("/v2/up/a/b/blobs/\(blob.digest)").status == 200)
                 }
+                try await deployment.stored()
                 let here = try await Self.show(deployment)
                 #expect(here.used_bytes == whole && here.reserved_bytes == 0 && here.reclaimable_bytes == 0)
                 #expect(here.physical_bytes == whole)

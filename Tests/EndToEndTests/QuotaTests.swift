@@ -31,15 +31,6 @@ import Testing
         }
     }
 
-    /// A client has a blob's last byte before the file is durable and its fetch has ended; until then the image is spared.
-    private func awaitFetches(_ deployment: Deployment) async throws {
-        try await eventually("what was pulled is stored") {
-            try await deployment.client.query(
-                "SELECT 1 FROM job WHERE kind = 'blob_fetch' AND state IN ('available', 'running', 'retryable')"
-            ).isEmpty
-        }
-    }
-
     private func liveTags(_ deployment: Deployment) async throws -> [String] {
         try await deployment.client.query(
             "SELECT name FROM tag WHERE lifetime_end_at IS NULL ORDER BY name COLLATE \"C\""
@@ -71,7 +62,7 @@ import Testing
                 try await pull("v1", images[0], by: deployment.registry)
                 try await pull("v2", images[1], by: deployment.registry)
                 if isPulledAgain { try await pull("v1", images[0], by: deployment.registry) }
-                try await awaitFetches(deployment)
+                try await deployment.stored()
                 try await pull("v3", images[2], by: deployment.registry)
                 #expect(try await liveTags(deployment) == (isPulledAgain ? ["v1", "v3"] : ["v2", "v3"]))
                 let usage = try await UsageStore().usage(of: organization(deployment), on: deployment.client)
@@ -142,7 +133,7 @@ import Testing
                 )
                 #expect(isPinned)
                 try await pull("v2", images[1], by: deployment.registry)
-                try await awaitFetches(deployment)
+                try await deployment.stored()
                 try await pull("v3", images[2], by: deployment.registry)
                 #expect(try await liveTags(deployment) == ["v1", "v3"])
             }

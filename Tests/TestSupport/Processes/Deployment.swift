@@ -269,6 +269,15 @@ package final class Deployment: Sendable {
         return answer
     }
 
+    /// Waits until what was pulled is stored: a client has a blob's last byte before the file is durable and its row says so.
+    package func stored() async throws {
+        try await eventually("what was pulled is stored") {
+            try await client.query(
+                "SELECT 1 FROM job WHERE kind = 'blob_fetch' AND state IN ('available', 'running', 'retryable')"
+            ).isEmpty
+        }
+    }
+
     /// Waits until every process has heard what was announced before.
     package func heard() async throws {
         let marker = "item=marker-\(markers.add(1, ordering: .relaxed).newValue)"
