@@ -6,8 +6,8 @@ package import Postgres
 package struct Migrator: Sendable {
     /// Arbitrary, but the same in every binary: two migrators at once wait for each other.
     private static let advisoryLock: Int64 = 0x656E_7472_6570_6F74
-    /// How long another migrator is waited for.
-    private static let patience = "120s"
+    /// How long a migration may take, which may count a large database anew, and how long another migrator is waited for.
+    private static let patience: Duration = .seconds(6 * 3_600)
 
     private let migrations: [Migration]
 
@@ -21,30 +21,24 @@ package struct Migrator: Sendable {
     /// - Throws: ``MetadataError`` when the database was migrated by another history, or past what this program can run with.
     @discardableResult
     package func migrate(_ client: PostgresClient) async throws -> [Migration] {
-        try await client.withConnection { connection in
-            // Another migrator may take its time; what migrations themselves wait for has the session's limit again.
-            let limits = try await connection.query(
-                "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
-            ).decodeFirst((String, String).self)
-            try await setTimeouts(Self.patience, Self.patience, on: connection)
-            try await connection.query("SELECT pg_advisory_lock(\(Self.advisoryLock))")
-            if let limits { try await setTimeouts(limits.0, limits.1, on: connection) }
-            do {
-                let applied = try await migrate(on: connection)
-                try await connection.query("SELECT pg_advisory_unlock(\(Self.advisoryLock))")
-                return applied
-            } catch {
-                // The lock belongs to the session, which goes back to the pool. The first error is the one that counts.
-                _ = try? await connection.query("SELECT pg_advisory_unlock(\(Self.advisoryLock))")
-                throw error
+        let patient = client.separate(connections: 1, patience: Self.patience)
+        do {
+            let applied = try await patient.withConnection { connection in
+                // Another migrator may take its time. What a migration itself waits for has the session's limit: behind it wait
+                // the services.
+                let limit = try await connection.query("SELECT current_setting('lock_timeout')").decodeFirst(String.self)
+                try await connection.query("SET lock_timeout = 0")
+                try await connection.query("SELECT pg_advisory_lock(\(Self.advisoryLock))")
+                try await connection.query("SELECT set_config('lock_timeout', \(limit ?? "10s"), false)")
+                return try await migrate(on: connection)
             }
+            // The lock goes with the session.
+            await patient.close()
+            return applied
+        } catch {
+            await patient.close()
+            throw error
         }
-    }
-
-    private func setTimeouts(_ lock: String, _ statement: String, on connection: Connection) async throws {
-        try await connection.query(
-            "SELECT set_config('lock_timeout', \(lock), false), set_config('statement_timeout', \(statement), false)"
-        )
     }
 
     /// Throws ``MetadataError`` unless the database has the migrations that this binary knows, and none beyond them that

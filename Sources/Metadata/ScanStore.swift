@@ -11,6 +11,8 @@ package struct ScanStore: Sendable {
             SELECT 1 FROM manifest_blob mb WHERE mb.manifest_id = m.id AND mb.role = 'layer')
         THEN 'queued' ELSE 'unsupported' END
         """
+    /// Rows that one statement changes.
+    private static let renewedTogether = 5_000
 
     package init() {}
 
@@ -78,18 +80,34 @@ package struct ScanStore: Sendable {
         )
     }
 
-    /// Queues complete images that nobody queued, as programs did that didn't know of scanning.
-    /// - Returns: how many wait for the scanner because of it
-    package func queueForgotten(limit: Int, on client: PostgresClient) async throws -> Int {
+    /// Queues complete images that nobody queued, as programs did that didn't know of scanning. Looks at some manifests at a
+    /// time: there may be more than one statement can look at.
+    /// - Parameters:
+    ///   - last: the manifest that was looked at last; nil to begin with the first
+    ///   - count: of the manifests to look at
+    /// - Returns: how many wait for the scanner because of it, and the manifest that was looked at last; nil when there was none
+    package func queueForgotten(
+        after last: ManifestID?,
+        lookingAt count: Int,
+        on client: PostgresClient
+    ) async throws -> (queued: Int, last: ManifestID?) {
+        let first = last?.rawValue ?? 0
+        let end = try await client.query(
+            """
+            SELECT max(id) FROM (SELECT id FROM manifest WHERE id > \(first) ORDER BY id LIMIT \(count)) looked
+            """
+        ).decodeFirst(Int64?.self)?.flatMap { $0 }
+        guard let end else { return (0, nil) }
         let forgotten = try await client.query(
             """
             SELECT m.id FROM manifest m
-            WHERE m.kind <> 'index' AND NOT EXISTS (SELECT 1 FROM manifest_scan s WHERE s.manifest_id = m.id)
+            WHERE m.id > \(first) AND m.id <= \(end) AND m.kind <> 'index'
+                AND NOT EXISTS (SELECT 1 FROM manifest_scan s WHERE s.manifest_id = m.id)
                 AND NOT \(unescaped: ImageStateStore.isIncomplete)
-            ORDER BY m.id LIMIT \(limit)
+            ORDER BY m.id
             """
         ).decode(Int64.self).map(ManifestID.init(rawValue:))
-        return try await queue(forgotten, on: client)
+        return (try await queue(forgotten, on: client), ManifestID(rawValue: end))
     }
 
     // MARK: - Working
@@ -204,27 +222,39 @@ package struct ScanStore: Sendable {
     }
 
     /// Writes down the scanner's state. One that changed sees more: images that it indexed before are indexed again, and
-    /// those that it failed on are tried again.
+    /// those that it failed on are tried again. They may be many, so that it is done part by part; who is interrupted does it
+    /// again, since the state is written down last.
     /// - Returns: how many images that are
     package func note(indexState: String, on client: PostgresClient) async throws -> Int {
-        try await client.withTransaction { transaction in
-            let known = try await transaction.query("SELECT index_state FROM scanner FOR UPDATE")
-                .decodeFirst(String.self)
-            try await transaction.query(
+        var changed = 0
+        if try await self.indexState(on: client) != indexState {
+            var last: Int64 = 0
+            while let end = try await client.query(
                 """
-                INSERT INTO scanner (index_state) VALUES (\(indexState))
-                ON CONFLICT (is_only) DO UPDATE SET index_state = excluded.index_state, seen_at = now()
+                SELECT max(manifest_id) FROM (
+                    SELECT manifest_id FROM manifest_scan WHERE manifest_id > \(last)
+                    ORDER BY manifest_id LIMIT \(Self.renewedTogether)
+                ) part
                 """
-            )
-            guard known != indexState else { return 0 }
-            return try await transaction.execute(
-                """
-                UPDATE manifest_scan
-                SET state = CASE state WHEN 'scanned' THEN state ELSE 'queued' END, failures = 0, due_at = now()
-                WHERE state IN ('scanned', 'failed', 'exhausted') AND index_state <> \(indexState)
-                """
-            )
+            ).decodeFirst(Int64?.self)?.flatMap({ $0 }) {
+                changed += try await client.execute(
+                    """
+                    UPDATE manifest_scan
+                    SET state = CASE state WHEN 'scanned' THEN state ELSE 'queued' END, failures = 0, due_at = now()
+                    WHERE manifest_id > \(last) AND manifest_id <= \(end)
+                        AND state IN ('scanned', 'failed', 'exhausted') AND index_state <> \(indexState)
+                    """
+                )
+                last = end
+            }
         }
+        try await client.query(
+            """
+            INSERT INTO scanner (index_state) VALUES (\(indexState))
+            ON CONFLICT (is_only) DO UPDATE SET index_state = excluded.index_state, seen_at = now()
+            """
+        )
+        return changed
     }
 
     // MARK: - Deletions

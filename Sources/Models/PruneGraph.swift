@@ -56,6 +56,22 @@ package struct PruneGraph: Sendable {
         self.contents.merge(contents) { old, _ in old }
     }
 
+    /// Whether bytes are gone that were there as long as something kept this member: its own, or those of what it lists.
+    package func hasFreed(by key: MemberKey) -> Bool {
+        var seen: Set<MemberKey> = []
+        var waiting = [key]
+        while let key = waiting.popLast() {
+            guard let member = members[key], member.keepers == 0, seen.insert(key).inserted else { continue }
+            if member.contents.contains(where: isFreed) { return true }
+            waiting += member.children
+        }
+        return false
+    }
+
+    private func isFreed(_ id: Int) -> Bool {
+        contents[id].map { $0.holders == 0 && $0.bytes > 0 } ?? false
+    }
+
     /// Takes one keeper away from a member. What nothing keeps then goes, its children lose a keeper, and so on.
     /// - Returns: bytes of contents that nobody has any more
     package mutating func release(_ key: MemberKey) -> Int64 {

@@ -38,7 +38,7 @@ package enum PruneRules {
         for candidate in candidates {
             victims.append(candidate)
             freed += rest.release(candidate.member)
-            if freed >= deficit { return withoutVain(victims, freeing: deficit, in: graph) }
+            if freed >= deficit { return withoutVain(victims, in: graph) }
         }
         return nil
     }
@@ -60,21 +60,12 @@ package enum PruneRules {
         return freed > 0 ? victims(among: candidates, freeing: min(deficit, freed), in: graph) : nil
     }
 
-    /// Leaves out whose end isn't needed for what the others free: a tag whose layers a younger image keeps, say.
-    private static func withoutVain(
-        _ victims: [PruneCandidate],
-        freeing deficit: Int64,
-        in graph: PruneGraph
-    ) -> [PruneCandidate] {
-        let whole = freed(by: victims, in: graph)
-        // Each is tried once, the most recently used first; the last one made it enough, so it stays.
-        var kept = victims
-        for index in victims.indices.dropLast().reversed() {
-            var fewer = kept
-            fewer.remove(at: index)
-            if freed(by: fewer, in: graph) == whole { kept = fewer }
-        }
-        return kept
+    /// Leaves out whose end isn't needed for what the others free: a tag whose layers a younger image keeps, say. Leaving one
+    /// out changes nothing of what another one is needed for.
+    private static func withoutVain(_ victims: [PruneCandidate], in graph: PruneGraph) -> [PruneCandidate] {
+        var rest = graph
+        for victim in victims { _ = rest.release(victim.member) }
+        return victims.filter { rest.hasFreed(by: $0.member) }
     }
 
     package static func freed(by victims: [PruneCandidate], in graph: PruneGraph) -> Int64 {

@@ -36,10 +36,16 @@ package final class PostgresClient: Queryable, Service {
         state = Mutex(State(pool: PoolState(maximum: configuration.maximumConnections)))
     }
 
-    /// A pool of its own to the same database, for statements that can't wait until others have ended.
-    package func separate(connections: Int) -> PostgresClient {
+    /// A pool of its own to the same database, for statements that can't wait until others have ended, or that others can't
+    /// wait for.
+    /// - Parameter patience: how long a statement may take; nil for as long as here
+    package func separate(connections: Int, patience: Duration? = nil) -> PostgresClient {
         var configuration = configuration
         configuration.maximumConnections = connections
+        if let patience {
+            configuration.queryTimeout = patience
+            configuration.statementTimeout = patience
+        }
         return PostgresClient(configuration, logger: logger)
     }
 

@@ -127,6 +127,19 @@ struct MigratorTests {
         }
     }
 
+    @Test("a migration may take longer than any other statement, and so may the one that waits for it")
+    func patience() async throws {
+        try await withEmptyDatabase { client in
+            let hasty = client.separate(connections: 2, patience: .milliseconds(100))
+            let slow = Migration(version: 1, name: "slow", sql: "CREATE TABLE slow (); SELECT pg_sleep(0.5)")
+            async let first = Migrator(migrations: [slow]).migrate(hasty)
+            async let second = Migrator(migrations: [slow]).migrate(hasty)
+            let applied = try await [first, second].map(\.count)
+            #expect(applied.sorted() == [0, 1])
+            await hasty.close()
+        }
+    }
+
     @Test("a database that a newer program migrated is refused and left alone")
     func newer() async throws {
         try await withEmptyDatabase { client in

@@ -175,10 +175,17 @@ struct ScanStoreTests {
             let id = try await scene.complete(.unique())
             let incomplete = ImageFixture.unique()
             try await scene.store(incomplete)
+            let other = try await scene.complete(.unique())
             try await scene.client.query("DELETE FROM manifest_scan")
-            #expect(try await scene.scans.queueForgotten(limit: 10, on: scene.client) == 1)
-            #expect(try await scene.due() == [id])
-            #expect(try await scene.scans.queueForgotten(limit: 10, on: scene.client) == 0)
+            var (queued, last, looks): ([Int], ManifestID?, Int) = ([], nil, 0)
+            repeat {
+                let found = try await scene.scans.queueForgotten(after: last, lookingAt: 1, on: scene.client)
+                queued.append(found.queued)
+                (last, looks) = (found.last, looks + 1)
+            } while last != nil && looks < 10
+            #expect(queued == [1, 0, 1, 0], "one after the other, and then from the beginning")
+            #expect(Set(try await scene.due()) == [id, other])
+            #expect(try await scene.scans.queueForgotten(after: nil, lookingAt: 10, on: scene.client).queued == 0)
         }
     }
 

@@ -37,10 +37,13 @@ package struct PruningService: Service {
     private static let expiryBatch = 20
     /// How often organizations that are due for a proof are looked for.
     private static let proofPoll: Duration = .seconds(5)
+    /// How long it may take to count an organization anew. What it compares first is a snapshot, for which nobody waits.
+    private static let proofPatience: Duration = .seconds(600)
 
     private let processor: JobProcessor
     private let maintenance: JobMaintenance
     private let works: [RepeatedWork]
+    private let proofClient: PostgresClient
     private let hub: ChangeHub
     private let wakeUp = WakeUp()
 
@@ -57,12 +60,13 @@ package struct PruningService: Service {
         var processing = JobProcessor.Configuration(queue: .quota, slots: configuration.slots)
         processing.lease = configuration.lease
         processing.shutdownGrace = configuration.shutdownGrace
+        proofClient = client.separate(connections: 1, patience: Self.proofPatience)
         processor = JobProcessor(
             processing,
             worker: worker,
             handlers: [
                 PruneHandler(client: client, isKeepingLimits: configuration.isKeepingLimits, logger: logger),
-                RecomputeHandler(client: client, logger: logger),
+                RecomputeHandler(client: proofClient, logger: logger),
                 NoticeHandler(.thresholdNotice, to: configuration.webhook, transport: transport, logger: logger) {
                     job in
                     let notice = try JSONText.decode(ThresholdNotice.self, job.payload)
@@ -111,7 +115,10 @@ package struct PruningService: Service {
         hub.add(wakeUp, for: .queue(PruneToLimit.queue.rawValue))
         defer { hub.remove(wakeUp, for: .queue(PruneToLimit.queue.rawValue)) }
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await processor.run() }
+            group.addTask {
+                try await processor.run()
+                await proofClient.close()
+            }
             group.addTask { try await maintenance.run() }
             for work in works { group.addTask { try await work.run() } }
             try await group.waitForAll()

@@ -9,6 +9,7 @@ import Postgres
 /// Proves what was counted of an organization. Doing it twice finds nothing the second time.
 struct RecomputeHandler: JobHandler {
     let kind = JobKind.recompute
+    /// One whose statements may take as long as counting a large organization does.
     let client: PostgresClient
     let logger: Logger
     private let usage = UsageStore()

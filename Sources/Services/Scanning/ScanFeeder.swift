@@ -14,7 +14,9 @@ import Waiting
 /// rows of its own, so that the job table stays small however long the scanner is away. Any number may run.
 final class ScanFeeder: Service {
     private static let pollInterval: Duration = .seconds(1)
-    private static let sweepInterval: Duration = .seconds(300)
+    private static let sweepInterval: Duration = .seconds(30)
+    /// Manifests that one sweep looks at; the next one goes on behind them.
+    private static let sweptTogether = 20_000
     /// After so long a job that was lost without a word is made anew. Longer than any job takes.
     private static let pause: Duration = .seconds(3_600)
     /// What is told twice is known for so long.
@@ -31,7 +33,7 @@ final class ScanFeeder: Service {
     private let queue = JobQueue()
     private let scans = ScanStore()
     private let notifications = ScanNotificationStore()
-    private let sweptAt = Mutex<ContinuousClock.Instant?>(nil)
+    private let lastSwept = Mutex<ManifestID?>(nil)
 
     init(
         client: PostgresClient,
@@ -50,10 +52,13 @@ final class ScanFeeder: Service {
     }
 
     func run() async throws {
+        // Beside it: what can't be swept keeps nothing from being scanned.
+        async let sweeps: Void = RepeatedWork("sweeping scans", every: Self.sweepInterval, logger: logger) { [self] in
+            try await sweep()
+        }.run()
         await cancelWhenGracefulShutdown { [self] in
             while !Task.isCancelled {
                 do {
-                    try await sweep()
                     if watch.indexState != nil { try await feed() }
                 } catch is CancellationError {
                     return
@@ -63,6 +68,7 @@ final class ScanFeeder: Service {
                 await wakeUp.wait(atMost: Self.pollInterval)
             }
         }
+        try await sweeps
     }
 
     private func feed() async throws {
@@ -99,13 +105,15 @@ final class ScanFeeder: Service {
     }
 
     private func sweep() async throws {
-        let now = ContinuousClock.now
-        guard sweptAt.withLock({ $0.map { now - $0 >= Self.sweepInterval } ?? true }) else { return }
-        let forgotten = try await scans.queueForgotten(limit: 1_000, on: client)
-        if forgotten > 0 {
-            logger.notice("complete images queued that nobody had queued", metadata: ["images": "\(forgotten)"])
+        let (queued, last) = try await scans.queueForgotten(
+            after: lastSwept.withLock { $0 },
+            lookingAt: Self.sweptTogether,
+            on: client
+        )
+        lastSwept.withLock { $0 = last }
+        if queued > 0 {
+            logger.notice("complete images queued that nobody had queued", metadata: ["images": "\(queued)"])
         }
         try await notifications.clean(olderThan: Self.notificationAge, on: client)
-        sweptAt.withLock { $0 = now }
     }
 }
