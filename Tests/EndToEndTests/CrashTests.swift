@@ -15,7 +15,8 @@ import Testing
     @Test("a fetcher killed at any point of a blob: another one resumes, clients get the right bytes after a pause")
     func killedFetcher() async throws {
         try await ScriptedUpstream.with { upstream in
-            try await Deployment.with(["up=\(upstream.url)"], frontends: 2) { deployment in
+            let environment = Deployment.shortLease
+            try await Deployment.with(["up=\(upstream.url)"], frontends: 2, environment: environment) { deployment in
                 for round in 0..<6 {
                     let fixture = BlobFixture(seed: 100 + UInt64(round), size: Self.size)
                     let blob = ImageFixture.Blob.fixture(fixture)
@@ -34,6 +35,12 @@ import Testing
                     async let first = deployment.clients[0].digest(path)
                     async let second = deployment.clients[1].digest(path)
                     try await eventually("upstream stands") { gate.arrivals == 1 }
+                    // Only what is in the file can be resumed.
+                    try await eventually("a part is stored") {
+                        let folder = deployment.storage.path + "/storage/partials/"
+                        let parts = try deployment.partials().filter { $0.contains(blob.digest.hex) }
+                        return try round == 0 || parts.contains { try fileSize(folder + $0) > 0 }
+                    }
                     let victim = try #require(deployment.fetchers.last)
                     try await victim.stop(SIGKILL)
                     gate.open()
@@ -41,7 +48,10 @@ import Testing
                     for (status, digest, _) in [try await first, try await second] {
                         #expect(status == 200 && digest == blob.digest, "round \(round)")
                     }
-                    #expect(upstream.count("/blobs/") == 2)
+                    // More than one when a slow machine keeps a heartbeat longer than the lease lasts.
+                    let ranges = upstream.requests.filter { $0.path.contains("/blobs/") }.map { $0.headers[.range] }
+                    #expect(ranges.count >= 2)
+                    #expect(round == 0 || !ranges.dropFirst().contains(nil), "round \(round)")
                 }
                 try await eventually("every blob is published") { try deployment.published().count == 6 }
                 #expect(try deployment.partials().isEmpty)
@@ -55,7 +65,7 @@ import Testing
             let fixture = BlobFixture(seed: 200, size: Self.size)
             let blob = ImageFixture.Blob.fixture(fixture)
             upstream.add(.image(layers: [blob]), to: "a/b", tag: "t")
-            try await Deployment.with(["up=\(upstream.url)"]) { deployment in
+            try await Deployment.with(["up=\(upstream.url)"], environment: Deployment.shortLease) { deployment in
                 #expect(try await deployment.registry.get("/v2/up/a/b/manifests/t").status == 200)
                 let gate = Gate()
                 upstream.fault("/blobs/", .stall(after: 1_048_576, gate), times: 1)
@@ -71,9 +81,8 @@ import Testing
                 let got = try await client.digest
                 #expect(got == blob.digest)
                 try await zombie.line(containing: "lease lost")
-                try await eventually("the zombie's partial is gone or never was") {
-                    try deployment.published().count == 1
-                }
+                try await eventually("the zombie's partial is gone") { try deployment.partials().isEmpty }
+                #expect(try deployment.published().count == 1)
                 #expect(try await deployment.registry.digest(path).digest == blob.digest)
             }
         }
@@ -114,7 +123,7 @@ import Testing
         try await ScriptedUpstream.with { upstream in
             let blob = ImageFixture.Blob.fixture(BlobFixture(seed: 300, size: Self.size))
             upstream.add(.image(layers: [blob]), to: "a/b", tag: "t")
-            let environment = ["ENTREPOT_FETCHER_LEASE": "600s", "ENTREPOT_SHUTDOWN_GRACE": "1s"]
+            let environment = ["ENTREPOT_FETCHER_LEASE": "600s", "ENTREPOT_SHUTDOWN_GRACE": "10s"]
             try await Deployment.with(["up=\(upstream.url)"], environment: environment) { deployment in
                 #expect(try await deployment.registry.get("/v2/up/a/b/manifests/t").status == 200)
                 let gate = Gate()

@@ -125,7 +125,7 @@ struct MetricsTests {
     @Test("what nobody takes up is told as a queue that gets older")
     func queues() async throws {
         try await ScriptedUpstream.with { upstream in
-            let environment = ["ENTREPOT_MANIFEST_TIMEOUT": "100ms"]
+            let environment = ["ENTREPOT_MANIFEST_TIMEOUT": "3s"]
             try await Deployment.with(["cache=\(upstream.url)"], fetchers: 0, environment: environment) { deployment in
                 #expect(try await deployment.registry.get("/v2/cache/app/manifests/1").status == 504)
                 try await deployment.addPruner()
@@ -149,7 +149,8 @@ struct MetricsTests {
             defer { gate.open() }  // or nothing ends when something fails
             upstream.add(Self.image, to: "app", tag: "1")
             upstream.fault("GET /v2/app/blobs/\(layer.digest)", .stall(after: 100_000, gate))
-            try await Deployment.with(["cache=\(upstream.url)"]) { deployment in
+            let environment = Deployment.shortLease
+            try await Deployment.with(["cache=\(upstream.url)"], environment: environment) { deployment in
                 #expect(try await deployment.registry.get("/v2/cache/app/manifests/1").status == 200)
                 async let pull = deployment.registry.digest("/v2/cache/app/blobs/\(layer.digest)")
                 try await eventually("the layer is under way") { gate.arrivals == 1 }

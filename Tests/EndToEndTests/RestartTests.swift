@@ -85,7 +85,7 @@ struct RestartTests {
         let layer = try #require(Self.image.blobs.last)
         try await ScriptedUpstream.with { upstream in
             upstream.add(Self.image, to: "app", tag: "1")
-            let environment = ["ENTREPOT_SHUTDOWN_DELAY": "1s"]
+            let environment = ["ENTREPOT_SHUTDOWN_DELAY": "8s"]
             try await Deployment.with(["cache=\(upstream.url)"], frontends: 2, environment: environment) { deployment in
                 let balancer = Balancer()
                 for (client, process) in zip(deployment.clients, deployment.frontends) {
@@ -156,7 +156,9 @@ struct RestartTests {
         try await ScriptedUpstream.with { upstream in
             upstream.add(large, to: "large", tag: "1")
             upstream.add(small, to: "small", tag: "1")
-            try await Deployment.with(["cache=\(upstream.url)"], cluster: cluster) { deployment in
+            let environment = Deployment.shortLease
+            try await Deployment.with(["cache=\(upstream.url)"], environment: environment, cluster: cluster) {
+                deployment in
                 let layer = try #require(large.blobs.last)
                 let registry = deployment.registry
                 let load = Load()

@@ -12,6 +12,9 @@ package final class Deployment: Sendable {
     /// Tests run side by side; more deployments than this would only wait for the machine.
     private static let permits = Permits(3)
 
+    /// Settings of tests in which a fetcher takes over from one that fell silent.
+    package static let shortLease = ["ENTREPOT_FETCHER_LEASE": "2s"]
+
     package let client: PostgresClient
     package let storage: TemporaryDirectory
     /// Connection string of the database.
@@ -72,7 +75,7 @@ package final class Deployment: Sendable {
             if let cluster { try await cluster.migrateDatabase() } else {
                 try await PostgresCluster.shared().makeMigratedDatabase()
             }
-        storage = try TemporaryDirectory()
+        storage = try TemporaryDirectory(isInMemory: TemporaryDirectory.isMemoryRoomy)
         self.environment = environment
         self.programs = programs
         var logger = Logger(label: "deployment")
@@ -200,7 +203,8 @@ package final class Deployment: Sendable {
             "ENTREPOT_BLOB_DIRECTORY": storage.path + "/storage",
             "ENTREPOT_LOG_FORMAT": "text",
             "ENTREPOT_LOG_LEVEL": "debug",
-            "ENTREPOT_FETCHER_LEASE": "2s",
+            // Tests count what upstream is asked for: a heartbeat that is late must not cost a request.
+            "ENTREPOT_FETCHER_LEASE": "20s",
             // Tests count what upstream is asked for; those of fills say when.
             "ENTREPOT_FILL_DELAY": "0",
             "ENTREPOT_DB_CONNECTION_POOLING_MAX": "8",

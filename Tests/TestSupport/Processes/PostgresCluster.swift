@@ -11,16 +11,6 @@ package final class PostgresCluster: Sendable {
     /// Starting programs and waiting for them blocks, which threads of the cooperative pool must not.
     private static let thread = DispatchQueue(label: "PostgreSQL of the tests")
     private static let start = Mutex<Result<PostgresCluster, any Error>?>(nil)
-    /// Bytes that all tests' databases take, with room to spare.
-    private static let wholeBytes: UInt64 = 8 << 30
-    /// In memory where there is enough: hundreds of databases keep a disk so busy that what tests wait for takes too long.
-    private static var parent: String {
-        var memory = statvfs()
-        guard statvfs("/dev/shm", &memory) == 0, UInt64(memory.f_bavail) * UInt64(memory.f_frsize) >= wholeBytes else {
-            return "/tmp"
-        }
-        return "/dev/shm"
-    }
 
     private let folder: String
     private let programs: String
@@ -92,7 +82,8 @@ package final class PostgresCluster: Sendable {
 
     private init() throws {
         programs = try Self.findPrograms()
-        folder = "\(Self.parent)/entrepot-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+        let parent = TemporaryDirectory.isMemoryRoomy ? "/dev/shm" : "/tmp"
+        folder = "\(parent)/entrepot-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
         try Self.run(["/bin/mkdir", "-m", "700", folder])
         let isRoot = geteuid() == 0
         if isRoot { try Self.run(["/bin/chown", Self.account, folder]) }

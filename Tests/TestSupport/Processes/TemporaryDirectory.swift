@@ -5,6 +5,15 @@ import Glibc
 
 /// A folder that goes when the last one who holds it lets go.
 package final class TemporaryDirectory: Sendable {
+    /// Bytes that all tests' databases and storages take, with room to spare.
+    private static let wholeBytes: UInt64 = 8 << 30
+    /// Whether memory has room for databases and storages too: hundreds of them keep a disk so busy that what tests wait
+    /// for takes too long.
+    static var isMemoryRoomy: Bool {
+        var memory = statvfs()
+        return statvfs("/dev/shm", &memory) == 0 && UInt64(memory.f_bavail) * UInt64(memory.f_frsize) >= wholeBytes
+    }
+
     package let path: String
 
     /// - Parameter isInMemory: for files that the test's own threads write. They block until a file is durable, and a busy
@@ -16,7 +25,7 @@ package final class TemporaryDirectory: Sendable {
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: path) }  // what stays is in /tmp
+    deinit { try? FileManager.default.removeItem(atPath: path) }  // what stays is in the way of nobody
 }
 
 /// A TCP port of the loopback address that nobody uses at the moment. Somebody may take it before it is used: for
@@ -75,6 +84,13 @@ package func truncateFile(_ path: String, to size: Int) throws {
 
 package func removeFile(_ path: String) throws {
     guard unlink(path) == 0 else { throw TestSupportError("\(path) can't be removed") }
+}
+
+/// Bytes of a file.
+package func fileSize(_ path: String) throws -> Int {
+    var status = stat()
+    guard stat(path, &status) == 0 else { throw TestSupportError("\(path) isn't there") }
+    return status.st_size
 }
 
 /// Permission bits of a file or folder.
