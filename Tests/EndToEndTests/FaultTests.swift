@@ -96,7 +96,7 @@ import Testing
             #expect(got.body.count < Self.fixture.bytes.count)
             #expect(try deployment.published().isEmpty)
             #expect(try await Self.errors(deployment).contains("other bytes"))
-            #expect(deployment.fetchers[0].lines.contains { $0.contains("wrong digest") })
+            try await deployment.fetchers[0].line(containing: "wrong digest")
             upstream.clearFaults()
             expectServed(try await deployment.registry.get(path), Self.fixture.bytes)
         }
@@ -181,7 +181,7 @@ import Testing
 
     @Test("an upstream that stalls is left and resumed")
     func stall() async throws {
-        try await Self.withFault(["ENTREPOT_UPSTREAM_IDLE_TIMEOUT": "300ms"]) { upstream, deployment, path in
+        try await Self.withFault(["ENTREPOT_UPSTREAM_IDLE_TIMEOUT": "3s"]) { upstream, deployment, path in
             let gate = Gate()
             upstream.fault("/blobs/", .stall(after: Self.size / 2, gate), times: 1)
             expectServed(try await deployment.registry.get(path), Self.fixture.bytes)

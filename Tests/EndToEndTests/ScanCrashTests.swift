@@ -92,7 +92,7 @@ import Testing
     @Test("a dispatcher that is asked to end hands its images to another one at once")
     func handedOver() async throws {
         var environment = ScanScene.keyed
-        environment["ENTREPOT_SHUTDOWN_GRACE"] = "1s"
+        environment["ENTREPOT_SHUTDOWN_GRACE"] = "10s"
         let image = try await ScanScene.image("handed over")
         try await ScanScene.with(environment: environment) { scene in
             let gate = Gate()

@@ -252,9 +252,7 @@ import Testing
 
     @Test("images that nobody has looked into are waited for, or refused until somebody has")
     func unscanned() async throws {
-        var environment = Self.keyed
-        environment["ENTREPOT_SCAN_TIMEOUT"] = "20s"
-        try await Self.with(dispatcher: nil, environment: environment) { scene in
+        try await Self.with(dispatcher: nil) { scene in
             try await scene.setPolicy(ScanPolicy(unscanned: .deny))
             let refused = try await scene.pull()
             #expect(refused.status == 403 && refused.errorCode == "DENIED")

@@ -23,7 +23,7 @@ struct CancellationTests {
         }
     }
 
-    @Test("a running statement ends well under a second after its task, and its connection goes on")
+    @Test("a running statement ends soon after its task, long before its own end, and its connection goes on")
     func running() async throws {
         try await TestServer.withClient { watcher in
             try await TestServer.withClient(maximumConnections: 1) { client in
@@ -34,7 +34,7 @@ struct CancellationTests {
                     #expect(try await client.backend() == backend, "the same connection, at once")
                 }
                 // The best of three: a busy machine may hold up one of them.
-                #expect(try #require(times.min()) < .milliseconds(700), "\(times)")
+                #expect(try #require(times.min()) < .seconds(5), "\(times)")
             }
         }
     }

@@ -165,10 +165,10 @@ struct BlobFollowTests {
 
     @Test("a reader that is far ahead waits as long as bytes come")
     func farAhead() async throws {
-        let deadline = Duration.milliseconds(150)
+        let deadline = Duration.seconds(2)
         let follow = try follow(1_000_000, stallDeadline: deadline)
         async let window = follow.window(beyond: 900_000)
-        let end = ContinuousClock.now + deadline * 4
+        let end = ContinuousClock.now + deadline * 3 / 2
         var stored: Int64 = 0
         // Time passes because it is what this is about; nothing is waited for.
         while ContinuousClock.now < end {

@@ -110,16 +110,16 @@ struct SinkTests {
         try await withServer({ connection in
             try connection.request()
             try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n1")
-            try connection.pause(milliseconds: 1_400)
+            try connection.pause(milliseconds: 4_000)
             try connection.send("2")
             connection.awaitClose()
         }) { server, transport in
             let isFirst = Atomic(true)
             let sink = RecordingSink(onWrite: {
-                if isFirst.exchange(false, ordering: .relaxed) { Thread.sleep(forTimeInterval: 1.2) }
+                if isFirst.exchange(false, ordering: .relaxed) { Thread.sleep(forTimeInterval: 3.5) }
             })
             // Shorter than the sink takes, longer than the server is silent afterwards.
-            let deadlines = HTTPTransportDeadlines(idle: .seconds(1))
+            let deadlines = HTTPTransportDeadlines(idle: .seconds(3))
             try await transport.receive(.init(url: server.url, deadlines: deadlines), into: sink)
             #expect(sink.bytes == Array("12".utf8))
         }
