@@ -158,7 +158,7 @@ import Testing
                             upstream_bytes: size,
                             bytes_saved: size,
                             upstream_requests: upstream.requests.count
-                        ) && report.days == [report.total]
+                        ) && report.days.reduce(0) { $0 + $1.served_bytes } == report.total.served_bytes
                 }
                 #expect(try await deployment.entrepot(["org", "stats", "other"]).contains("total  0"))
             }
@@ -212,6 +212,7 @@ import Testing
                 #expect(try await check([]).text == "valid", "with what is stored")
                 #expect(try await deployment.entrepot(["proxy", "show", "up"]).contains(#""has_credentials" : true"#))
                 let closed = try ClosedPort()
+                defer { withExtendedLifetime(closed) {} }
                 let nowhere = try await check(["http://127.0.0.1:\(closed.port)"])
                 #expect(nowhere.status == 2 && nowhere.text.contains("Failed to validate Proxy cache configuration"))
                 try await deployment.entrepot(["proxy", "credentials", "up", "--clear"])
@@ -250,6 +251,7 @@ import Testing
             try token.write(toFile: kept, atomically: true, encoding: .utf8)
             #expect(try await entrepot(["user", "whoami"]).status == 4, "the token is worthless")
             let closed = try ClosedPort()
+            defer { withExtendedLifetime(closed) {} }
             let nobody = try await entrepot(
                 ["login", "http://127.0.0.1:\(closed.port)", "--username", "admin", "--password-file", file]
             )

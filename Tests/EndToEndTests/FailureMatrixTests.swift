@@ -215,6 +215,7 @@ import Testing
             try await body()
         case .blackhole:
             let blackhole = try BlackHole()
+            defer { withExtendedLifetime(blackhole) {} }
             try await deployment.point("up", at: "http://127.0.0.1:\(blackhole.port)")
             try await body()
         }

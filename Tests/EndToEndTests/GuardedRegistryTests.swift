@@ -90,7 +90,9 @@ import Testing
             let upstream = "\(isSecure ? "https" : "http")://127.0.0.1:\(registry.port)"
             try await Deployment.with(["cache=\(upstream)"], environment: environment) { deployment in
                 try await Self.expectPull(deployment, layout, work)
-                #expect(proxy.lines.contains { $0.contains("127.0.0.1:\(registry.port)") }, "\(proxy.lines)")
+                try await eventually("the proxy says whom it asked") {
+                    proxy.lines.contains { $0.contains("127.0.0.1:\(registry.port)") }
+                }
             }
         }
     }

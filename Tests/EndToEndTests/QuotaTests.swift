@@ -149,6 +149,8 @@ import Testing
                 for (number, image) in images.enumerated() {
                     try await pull("v\(number + 1)", image, by: deployment.registry)
                 }
+                // What is arriving is spared.
+                try await deployment.stored()
                 try await deployment.addPruner()
                 try await deployment.addPruner()
                 try await deployment.limit("up", to: Self.layerBytes * 5 / 2)

@@ -54,6 +54,10 @@ struct UpTests {
             #expect(!up.process.lines.contains { $0.contains("docker.io") }, "defaults beside what was asked for")
             let manifest = try await pull(from: up.registry)
             #expect(manifest.headers[warning] == nil)
+            // Clients have the last byte before a file is durable.
+            try await eventually("what was pulled is stored") {
+                try FileManager.default.contentsOfDirectory(atPath: data + "/storage/partials").isEmpty
+            }
             #expect(try await up.process.stop(SIGTERM) == 0)
             #expect(try up.processes.isEmpty)
             return proxy(upstream)

@@ -33,12 +33,20 @@ struct JobProcessorTests {
         try await TestQueue.with { test in
             try await enqueue(1_000, test)
             let done = Journal<JobID>()
+            let begun = Journal<String>()
+            // The first would be through before the other begins.
+            let bothTakePart = { @Sendable (worker: String) in
+                begun.note(worker)
+                try await eventually("both take part") { Set(begun.entries).count == 2 }
+            }
             let second = PostgresClient(test.configuration, logger: TestQueue.logger)
             let (a, _) = test.processor(slots: 8, worker: "a") { job in
+                try await bothTakePart("a")
                 done.note(job.lease.job)
                 return .complete(result: "{}")
             }
             let (b, _) = test.processor(slots: 8, worker: "b", client: second) { job in
+                try await bothTakePart("b")
                 done.note(job.lease.job)
                 return .complete(result: "{}")
             }
