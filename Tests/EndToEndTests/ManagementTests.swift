@@ -222,7 +222,8 @@ import Testing
                 let answers = try await rawExchange(
                     port: port,
                     "HEAD \(path) HTTP/1.1\r\nHost: x\r\n\r\n"
-                        + "GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+                        + "GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+                    untilClosed: true
                 )
                 let parts = answers.components(separatedBy: "\r\n\r\n")
                 #expect(parts.count == 3 && parts[1].hasPrefix("HTTP/1.1 401"), "\(path): \(answers)")

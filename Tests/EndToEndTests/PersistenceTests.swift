@@ -82,7 +82,7 @@ import Testing
                 let port = try #require(deployment.registry.base.split(separator: ":").last.flatMap { Int($0) })
                 let get = "GET /v2/up/r/blobs/\(image.blobs[1].digest) HTTP/1.1\r\nHost: x\r\n\r\n"
                 for state in ["arriving", "stored"] {
-                    let answers = try await rawExchange(port: port, get + "NONSENSE\r\n\r\n")
+                    let answers = try await Self.closed(port, get + "NONSENSE\r\n\r\n")
                     #expect(Self.statuses(answers) == [200, 400], "\(state)")
                     #expect(answers.contains(blob), "\(state)")
                 }
@@ -122,7 +122,7 @@ import Testing
                 #expect(answers.contains("\r\nConnection: close\r\n"), "\(line): \(answers)")
             }
             // HTTP/1.0 knows of no interim answers.
-            let old = try await rawExchange(port: port, Self.expecting("POST /v2/auth HTTP/1.0") + "grant_type=x")
+            let old = try await Self.closed(port, Self.expecting("POST /v2/auth HTTP/1.0") + "grant_type=x")
             #expect(Self.statuses(old) == [400], "\(old)")
         }
     }

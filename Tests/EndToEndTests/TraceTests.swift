@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import HTTPTypes
 import TestSupport
 import Testing
@@ -78,6 +79,10 @@ struct TraceTests {
                     }
                     #expect(request.parent == nil)
                     _ = try await collector.first("its job") { $0.parent == request.id }
+                    // Whoever ends tells what it hasn't told yet.
+                    for process in deployment.frontends + deployment.fetchers {
+                        #expect(try await process.stop(SIGTERM) == 0)
+                    }
                 }
             }
             #expect(!collector.spans.contains { $0.trace == Self.trace })
