@@ -50,6 +50,8 @@ package final class Authenticator: Service {
     /// New passwords wait only where the line is short: whoever changes many can't keep others from logging in.
     private static let maximumBeforeNew = 8
     private static let sweepInterval: Duration = .seconds(60)
+    /// How long an expired or revoked token is still told of.
+    private static let tokenMemory: Duration = .seconds(7 * 86_400)
 
     private let client: PostgresClient
     private let signer: TokenSigner
@@ -75,11 +77,14 @@ package final class Authenticator: Service {
         self.logger = logger
     }
 
-    /// Forgets old failures until cancelled.
+    /// Forgets old failures and worthless tokens until cancelled.
     package func run() async throws {
         while !Task.isCancelled {
-            do { try await limiter.sweep() } catch is CancellationError { return } catch {
-                logger.warning("failed logins can't be forgotten", metadata: ["error": "\(error)"])
+            do {
+                try await limiter.sweep()
+                try await tokens.sweep(worthlessFor: Self.tokenMemory, on: client)
+            } catch is CancellationError { return } catch {
+                logger.warning("old logins and tokens can't be forgotten", metadata: ["error": "\(error)"])
             }
             do { try await Task.sleep(for: Self.sweepInterval) } catch { return }
         }

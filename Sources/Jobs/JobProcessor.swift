@@ -27,6 +27,10 @@ package struct JobProcessor: Service {
             self.queue = queue
             self.slots = slots
         }
+
+        /// Slots that the jobs of one organization may take: all but a quarter, which others' jobs find free however long
+        /// those take.
+        var ownerShare: Int { slots - slots / 4 }
     }
 
     private let configuration: Configuration
@@ -69,11 +73,12 @@ package struct JobProcessor: Service {
                 while !isStopping.load(ordering: .acquiring), !Task.isCancelled {
                     running.isEndAwaited = true
                     let free = configuration.slots - running.count
-                    let (claimed, isHeldBack) = await claim(upTo: free)
+                    let (claimed, isLimited) = await claim(upTo: free)
                     for job in claimed { start(job, in: &group) }
                     // Fewer than there is room for: no others are due.
                     let isAll = claimed.count < free
                     // Then the end of a job makes room for nothing. Of those that come later a hint tells.
+                    let isHeldBack = isLimited || running.count >= configuration.ownerShare
                     if isAll, !isHeldBack { running.isEndAwaited = false }
                     if isAll || running.count >= configuration.slots {
                         await wakeUp.wait(atMost: configuration.pollInterval)
@@ -101,6 +106,7 @@ package struct JobProcessor: Service {
                 worker: worker,
                 lease: configuration.lease,
                 bytesInFlight: configuration.bytesInFlight,
+                ownerShare: configuration.ownerShare,
                 on: client
             )
         } catch is CancellationError {

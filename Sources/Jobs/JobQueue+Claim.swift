@@ -13,6 +13,8 @@ extension JobQueue {
     /// many of its jobs run, in whichever worker; fills leave one of several connections to clients.
     /// - Parameter bytesInFlight: how many bytes of blobs may be on their way for one organization, so that nobody alone
     ///   fills the storage; the rest waits. A blob that is larger comes alone. Nil for no limit.
+    /// - Parameter ownerShare: how many jobs of one organization this worker may have at once, so that an upstream that hangs
+    ///   doesn't take all of it. Nil for no limit.
     /// - Returns: the jobs, and whether those limits may have held others back
     package func claim(
         _ queue: JobQueueName,
@@ -21,6 +23,7 @@ extension JobQueue {
         worker: String,
         lease: Duration,
         bytesInFlight: Int64? = nil,
+        ownerShare: Int? = nil,
         on client: PostgresClient
     ) async throws -> (jobs: [ClaimedJob], isHeldBack: Bool) {
         var claim = Claim(
@@ -29,7 +32,8 @@ extension JobQueue {
             limit: limit,
             worker: worker,
             lease: lease,
-            bytesInFlight: kinds.contains(.blobFetch) ? bytesInFlight : nil
+            bytesInFlight: kinds.contains(.blobFetch) ? bytesInFlight : nil,
+            ownerShare: ownerShare
         )
         if claim.bytesInFlight == nil {
             // Mostly nothing is limited: then this is all that it takes.
@@ -57,6 +61,7 @@ extension JobQueue {
         /// Some upstream has a maximum of connections.
         var isOfLimitedUpstreams = false
         var bytesInFlight: Int64?
+        var ownerShare: Int?
     }
 
     /// How many jobs of an organization are looked at beyond those that are asked for: other claims may have them in hand.
@@ -71,6 +76,8 @@ extension JobQueue {
         let guarded: Query = claim.isOfLimitedUpstreams ? waiting : "\(waiting) AND NOT \(Self.isLimited)"
         let connections = claim.isOfLimitedUpstreams ? Self.connections(isFill: claim.queue == .fills) : Limit()
         let bytes = claim.bytesInFlight.map { Self.bytes(inFlight: $0) } ?? Limit()
+        // Chores are nobody's.
+        let share: Query = claim.ownerShare.map { "AND (due.owner = 0 OR due.place <= \($0) - due.here)" } ?? ""
         // The rows are locked by their ids: `waiting` said otherwise there, so that the planner doesn't read all of them.
         // The locking SELECT sits in a MATERIALIZED CTE: inlined, the planner may run it more than once and lock more
         // rows than the limit.
@@ -83,10 +90,13 @@ extension JobQueue {
                         SELECT \(Self.owner) AS id FROM job WHERE \(waiting) AND \(Self.owner) > owner.id ORDER BY 1 LIMIT 1
                     ) next
                 ), busy AS (
-                    SELECT \(Self.owner) AS owner, count(*) AS running
+                    SELECT \(Self.owner) AS owner, count(*) AS running,
+                        count(*) FILTER (WHERE attempted_by = \(claim.worker)) AS here
                     FROM job WHERE queue = \(queue) AND state = 'running' GROUP BY 1
                 ), due AS MATERIALIZED (
-                    SELECT owner.id AS owner, coalesce(busy.running, 0) AS running, next.*
+                    SELECT owner.id AS owner, coalesce(busy.running, 0) AS running, coalesce(busy.here, 0) AS here,
+                        row_number() OVER (PARTITION BY owner.id ORDER BY next.priority, next.scheduled_at, next.id) AS place,
+                        next.*
                     FROM owner LEFT JOIN busy ON busy.owner = owner.id
                     CROSS JOIN LATERAL (
                         SELECT id, kind, upstream, priority, scheduled_at, payload FROM job
@@ -98,6 +108,7 @@ extension JobQueue {
                     SELECT job.id FROM due JOIN job USING (id) \(connections.join) \(bytes.join)
                     WHERE job.id = ANY(ARRAY(SELECT id FROM due)) AND job.queue = \(queue) AND job.state <> 'running'
                         AND job.finalized_at IS NULL AND job.scheduled_at <= now() \(connections.condition) \(bytes.condition)
+                        \(share)
                     ORDER BY due.priority, due.running, due.scheduled_at, due.id
                     LIMIT \(claim.limit)
                     FOR UPDATE OF job SKIP LOCKED

@@ -11,7 +11,7 @@ package struct AccessTokenStore: Sendable {
     /// - Parameters:
     ///   - hash: SHA-256 of the token
     ///   - lifetime: nil for a token that never expires
-    ///   - maker: the token by which it is made, which it doesn't outlive
+    ///   - maker: the token by which it is made, which it doesn't outlive: it is revoked with it, too
     package func make(
         _ name: String,
         hash: [UInt8],
@@ -23,8 +23,8 @@ package struct AccessTokenStore: Sendable {
     ) async throws -> AccessTokenID {
         let id = try await db.query(
             """
-            INSERT INTO access_token (account_id, name, hash, scopes, expires_at)
-            VALUES (\(account.rawValue), \(name), \(Data(hash)), \(scopes)::text[],
+            INSERT INTO access_token (account_id, name, hash, scopes, maker_id, expires_at)
+            VALUES (\(account.rawValue), \(name), \(Data(hash)), \(scopes)::text[], \(maker?.rawValue),
                 least(
                     now() + \(seconds: lifetime),
                     (SELECT expires_at FROM access_token WHERE id = \(maker?.rawValue)::bigint)
@@ -62,7 +62,7 @@ package struct AccessTokenStore: Sendable {
         return Set(ids.map(AccessTokenID.init(rawValue:)))
     }
 
-    /// Tokens of the account that weren't revoked, newest first.
+    /// Tokens of the account that weren't revoked: those that are still good, then those that have expired, newest first.
     package func list(of account: AccountID, limit: Int, on db: some Queryable) async throws -> [AccessTokenSummary] {
         try await summaries(of: account, only: nil, limit: limit, on: db)
     }
@@ -88,7 +88,7 @@ package struct AccessTokenStore: Sendable {
                 extract(epoch FROM last_used_at)::float8
             FROM access_token WHERE account_id = \(account.rawValue) AND revoked_at IS NULL
                 AND (\(token?.rawValue)::bigint IS NULL OR id = \(token?.rawValue))
-            ORDER BY id DESC LIMIT \(limit)
+            ORDER BY coalesce(expires_at <= now(), false), id DESC LIMIT \(limit)
             """
         ).decode((Int64, String, [String], Double, Double?, Double?).self).map { id, name, scopes, made, ends, used in
             AccessTokenSummary(
@@ -109,14 +109,31 @@ package struct AccessTokenStore: Sendable {
         )
     }
 
-    /// Returns false when there is no such token that wasn't revoked before.
+    /// Makes a token worthless, and those that were made by it.
+    /// - Returns: false when there is no such token that wasn't revoked before
     package func revoke(_ token: AccessTokenID, of account: AccountID, on db: some Queryable) async throws -> Bool {
         try await db.execute(
             """
-            UPDATE access_token SET revoked_at = now()
-            WHERE id = \(token.rawValue) AND account_id = \(account.rawValue) AND revoked_at IS NULL
+            WITH RECURSIVE made (id) AS (
+                SELECT id FROM access_token
+                WHERE id = \(token.rawValue) AND account_id = \(account.rawValue) AND revoked_at IS NULL
+                UNION
+                SELECT t.id FROM made JOIN access_token t ON t.maker_id = made.id
+            )
+            UPDATE access_token SET revoked_at = now() WHERE id IN (SELECT id FROM made) AND revoked_at IS NULL
             """
-        ) == 1
+        ) > 0
+    }
+
+    /// Removes some of those that have been worthless for so long.
+    package func sweep(worthlessFor age: Duration, on db: some Queryable) async throws {
+        try await db.query(
+            """
+            DELETE FROM access_token WHERE id IN (
+                SELECT id FROM access_token WHERE least(revoked_at, expires_at) < now() - \(seconds: age) LIMIT 1000
+            )
+            """
+        )
     }
 
     /// Remembers that it was used, to the minute.

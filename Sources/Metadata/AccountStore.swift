@@ -8,6 +8,7 @@ package import Postgres
 package struct AccountStore: Sendable {
     private let columns = """
         a.id, a.kind::text, a.name, a.is_superuser, a.is_enabled, a.password_generation,
+        extract(epoch FROM a.created_at)::float8,
         ARRAY(SELECT organization_id FROM membership m WHERE m.account_id = a.id ORDER BY organization_id)
             || CASE WHEN a.organization_id IS NULL THEN '{}'::bigint[] ELSE ARRAY[a.organization_id] END,
         ARRAY(SELECT role FROM membership m WHERE m.account_id = a.id ORDER BY organization_id)
@@ -122,8 +123,8 @@ package struct AccountStore: Sendable {
     }
 
     private static func account(_ row: Row) throws -> Account {
-        let (id, kind, name, isSuperuser, isEnabled, generation, organizations, roles) = try row.decode(
-            (Int64, String, String, Bool, Bool, Int, [Int64], [String]).self
+        let (id, kind, name, isSuperuser, isEnabled, generation, created, organizations, roles) = try row.decode(
+            (Int64, String, String, Bool, Bool, Int, Double, [Int64], [String]).self
         )
         guard let kind = Account.Kind(rawValue: kind) else {
             throw MetadataError(.corruptRow, "account \(id): \(kind)")
@@ -138,6 +139,7 @@ package struct AccountStore: Sendable {
             isSuperuser: isSuperuser,
             isEnabled: isEnabled,
             passwordGeneration: generation,
+            createdAt: created,
             roles: Dictionary(pairs) { max($0, $1) }
         )
     }

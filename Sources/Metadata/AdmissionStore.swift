@@ -75,7 +75,7 @@ package struct AdmissionStore: Sendable {
             admission = first
         } else {
             admission = try await makeRoom(
-                usage.liveBytes + missing - quota.limitBytes,
+                usage.liveBytes - quota.limitBytes + missing,
                 in: request.organization,
                 sparing: (request.repository, request.digest),
                 on: transaction

@@ -18,6 +18,17 @@ package struct CredentialStore: Sendable {
         )
     }
 
+    /// Has credentials sealed to this key from now on, which was registered. It may be one that was the newest before: then
+    /// somebody has gone back to it.
+    package func prefer(keyID: String, on db: some Queryable) async throws {
+        try await db.query(
+            """
+            UPDATE sealing_key SET created_at = clock_timestamp()
+            WHERE id = \(keyID) AND id <> (SELECT id FROM sealing_key ORDER BY created_at DESC, id LIMIT 1)
+            """
+        )
+    }
+
     /// The public key that credentials are to be sealed to; nil before any fetcher has made one known.
     package func newestKey(on db: some Queryable) async throws -> [UInt8]? {
         let key = try await db.query("SELECT public_key FROM sealing_key ORDER BY created_at DESC, id LIMIT 1")

@@ -11,51 +11,82 @@ package struct LifetimeStore: Sendable {
 
     package init() {}
 
-    /// Ends tags that are past their expiration, and holds whose time is over, of one organization at a time.
-    /// - Parameter limit: how many tags and holds of each organization, so that nobody waits for long
+    /// Tags that are past their expiration, and holds whose time is over, of one organization.
+    package struct Overdue: Sendable, Hashable {
+        package let organization: OrganizationID
+        let tags: [Int64]
+        let holds: [PruneGraph.MemberKey]
+    }
+
+    /// What is over, organization by organization. Reads all tags: an index of expirations would cost each pull more than
+    /// this does.
+    /// - Parameter limit: of tags, and of holds
+    package func overdue(limit: Int, on db: some Queryable) async throws -> [Overdue] {
+        let tags = try await db.query(
+            """
+            SELECT r.organization_id, t.id FROM tag t JOIN repository r ON r.id = t.repository_id
+            WHERE t.lifetime_end_at IS NULL AND t.expires_at <= now() LIMIT \(limit)
+            """
+        ).decode((Int64, Int64).self)
+        let holds = try await db.query(
+            """
+            SELECT r.organization_id, rm.repository_id, rm.manifest_id
+            FROM repository_manifest rm JOIN repository r ON r.id = rm.repository_id
+            WHERE rm.held_until <= now() LIMIT \(limit)
+            """
+        ).decode((Int64, Int64, Int64).self)
+        let tagsByOwner = Dictionary(grouping: tags, by: \.0)
+        let holdsByOwner = Dictionary(grouping: holds, by: \.0)
+        return Set(tagsByOwner.keys).union(holdsByOwner.keys).map { owner in
+            Overdue(
+                organization: OrganizationID(rawValue: owner),
+                tags: (tagsByOwner[owner] ?? []).map(\.1).sorted(),
+                holds: (holdsByOwner[owner] ?? []).map {
+                    .init(repository: RepositoryID(rawValue: $0.1), manifest: ManifestID(rawValue: $0.2))
+                }
+            )
+        }
+    }
+
+    /// Ends what is over, unless it has been renewed meanwhile.
+    /// - Parameter count: how many tags and holds in one transaction, so that nobody waits for the organization's lock for long
     /// - Returns: how many ended
-    package func expire(limit: Int, on client: PostgresClient) async throws -> Int {
-        let owners = try await client.query(
-            """
-            SELECT r.organization_id FROM tag t JOIN repository r ON r.id = t.repository_id
-            WHERE t.lifetime_end_at IS NULL AND t.expires_at <= now()
-            UNION
-            SELECT r.organization_id FROM repository_manifest rm JOIN repository r ON r.id = rm.repository_id
-            WHERE rm.held_until <= now()
-            """
-        ).decode(Int64.self)
+    package func end(_ overdue: Overdue, together count: Int, on client: PostgresClient) async throws -> Int {
         var ended = 0
-        for owner in owners {
+        for start in stride(from: 0, to: max(overdue.tags.count, overdue.holds.count), by: count) {
+            let tags = Array(overdue.tags.dropFirst(start).prefix(count))
+            let holds = Array(overdue.holds.dropFirst(start).prefix(count))
             ended += try await client.withTransaction { transaction in
-                try await usage.lock(OrganizationID(rawValue: owner), on: transaction)
-                let tags = try await transaction.query(
-                    """
-                    UPDATE tag SET lifetime_end_at = greatest(expires_at, lifetime_start_at), end_reason = 'expired'
-                    WHERE id IN (
-                        SELECT t.id FROM tag t JOIN repository r ON r.id = t.repository_id
-                        WHERE r.organization_id = \(owner) AND t.lifetime_end_at IS NULL AND t.expires_at <= now()
-                        ORDER BY t.id LIMIT \(limit)
-                    ) AND lifetime_end_at IS NULL AND expires_at <= now()
-                    RETURNING id
-                    """
-                ).decode(Int64.self)
-                try await log.append(.expireTag, ofLifetimes: tags, on: transaction)
-                let holds = try await transaction.execute(
-                    """
-                    UPDATE repository_manifest rm SET held_until = NULL
-                    FROM (
-                        SELECT m.repository_id, m.manifest_id
-                        FROM repository_manifest m JOIN repository r ON r.id = m.repository_id
-                        WHERE r.organization_id = \(owner) AND m.held_until <= now() LIMIT \(limit)
-                    ) over
-                    WHERE rm.repository_id = over.repository_id AND rm.manifest_id = over.manifest_id
-                        AND rm.held_until <= now()
-                    """
-                )
-                return tags.count + holds
+                try await usage.lock(overdue.organization, on: transaction)
+                return try await end(tags: tags, on: transaction) + (try await end(holds: holds, on: transaction))
             }
         }
         return ended
+    }
+
+    private func end(tags: [Int64], on transaction: some Queryable) async throws -> Int {
+        guard !tags.isEmpty else { return 0 }
+        let ended = try await transaction.query(
+            """
+            UPDATE tag SET lifetime_end_at = greatest(expires_at, lifetime_start_at), end_reason = 'expired'
+            WHERE id = ANY(\(tags)::bigint[]) AND lifetime_end_at IS NULL AND expires_at <= now()
+            RETURNING id
+            """
+        ).decode(Int64.self)
+        try await log.append(.expireTag, ofLifetimes: ended, on: transaction)
+        return ended.count
+    }
+
+    private func end(holds: [PruneGraph.MemberKey], on transaction: some Queryable) async throws -> Int {
+        guard !holds.isEmpty else { return 0 }
+        return try await transaction.execute(
+            """
+            UPDATE repository_manifest rm SET held_until = NULL
+            FROM unnest(\(holds.map(\.repository.rawValue))::bigint[], \(holds.map(\.manifest.rawValue))::bigint[])
+                AS over (repository_id, manifest_id)
+            WHERE rm.repository_id = over.repository_id AND rm.manifest_id = over.manifest_id AND rm.held_until <= now()
+            """
+        )
     }
 
     /// Ends a live tag, as somebody asked for. It can be revived for as long as the time machine says.

@@ -66,6 +66,12 @@ package struct Migration: Sendable, Hashable {
             oldestProgram: 12,
             sql: text(PackageResources.V0018_listed_blobs_sql)
         ),
+        Migration(
+            version: 19,
+            name: "token makers",
+            oldestProgram: 12,
+            sql: text(PackageResources.V0019_token_makers_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

@@ -276,7 +276,7 @@ package struct PruneStore: Sendable {
         try await db.query(
             """
             SELECT q.organization_id FROM quota q JOIN organization_usage u USING (organization_id)
-            WHERE u.used_bytes + u.reserved_bytes > q.limit_bytes ORDER BY q.organization_id
+            WHERE u.used_bytes::numeric + u.reserved_bytes > q.limit_bytes ORDER BY q.organization_id
             """
         ).decode(Int64.self).map(OrganizationID.init(rawValue:))
     }

@@ -86,14 +86,24 @@ package struct ScanReportStore: Sendable {
         }
     }
 
-    /// What there is to say of manifests in a line each, by digest. An index is as bad as the worst of its children that
-    /// are here: their sum would count each package once per platform.
-    package func summaries(of digests: [String], on db: some Queryable) async throws -> [String: ScanLine] {
+    /// What there is to say of a repository's manifests in a line each, by digest. An index is as bad as the worst of its
+    /// children that the repository has: their sum would count each package once per platform.
+    package func summaries(
+        of digests: [String],
+        repository: RepositoryName,
+        organization: OrganizationID,
+        on db: some Queryable
+    ) async throws -> [String: ScanLine] {
         guard !digests.isEmpty else { return [:] }
         let rows = try await db.query(
             """
             WITH asked AS (
-                SELECT id, digest, kind FROM manifest WHERE digest = ANY(\(digests)::text[])
+                SELECT m.id, m.digest, m.kind, rm.repository_id
+                FROM repository r
+                JOIN repository_manifest rm ON rm.repository_id = r.id
+                JOIN manifest m ON m.id = rm.manifest_id
+                WHERE r.organization_id = \(organization.rawValue) AND r.name = \(repository.rawValue)
+                    AND m.digest = ANY(\(digests)::text[])
             ), member AS (
                 SELECT digest AS asked, id AS manifest_id, kind FROM asked WHERE kind <> 'index'
                 UNION ALL
@@ -101,6 +111,7 @@ package struct ScanReportStore: Sendable {
                 FROM asked a
                 JOIN manifest_child c ON c.parent_id = a.id
                 JOIN manifest m ON m.digest = c.digest AND m.kind = 'image'
+                JOIN repository_manifest rm ON rm.repository_id = a.repository_id AND rm.manifest_id = m.id
             )
             SELECT member.asked, member.kind, s.state, p.packages, p.counts::text[], p.fixable::text[],
                 p.worst_fixable::text

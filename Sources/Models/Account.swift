@@ -35,6 +35,8 @@ package struct Account: Sendable, Hashable {
     package let isEnabled: Bool
     /// How often its password was changed.
     package let passwordGeneration: Int
+    /// In seconds since 1970.
+    package let createdAt: Double
     /// Role by organization; a robot is a reader of its own.
     package let roles: [OrganizationID: OrganizationRole]
 
@@ -45,6 +47,7 @@ package struct Account: Sendable, Hashable {
         isSuperuser: Bool,
         isEnabled: Bool,
         passwordGeneration: Int = 0,
+        createdAt: Double = 0,
         roles: [OrganizationID: OrganizationRole]
     ) {
         self.id = id
@@ -53,6 +56,7 @@ package struct Account: Sendable, Hashable {
         self.isSuperuser = isSuperuser
         self.isEnabled = isEnabled
         self.passwordGeneration = passwordGeneration
+        self.createdAt = createdAt
         self.roles = roles
     }
 }

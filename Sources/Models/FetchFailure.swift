@@ -42,6 +42,9 @@ package struct FetchFailure: Error, Hashable, Sendable, Codable, CustomStringCon
         self.upstreamStatus = upstreamStatus
     }
 
+    /// Upstream hasn't refused anything yet: it has said that nothing is left of what it allows.
+    package var isForeseen: Bool { cause == .rateLimited && upstreamStatus == nil }
+
     package var description: String { message }
 
     /// Whether the same request may succeed a moment later without anybody doing something.

@@ -99,7 +99,7 @@ package enum AdmissionRules {
         let reached = quota.thresholds.filter { $0.kind == .reject }
             .first { usage.liveBytes >= $0.bytes(of: quota.limitBytes) }
         if let reached { return .rejected(percent: reached.percent) }
-        if usage.liveBytes + missing <= quota.limitBytes { return .fits }
+        if missing <= quota.limitBytes - usage.liveBytes { return .fits }
         // Nothing is pruned for what can't fit anyhow.
         return size > quota.limitBytes ? .cannotFit : nil
     }

@@ -72,7 +72,9 @@ package enum CircuitRules {
     private static let defaultLimitedOpening: Duration = .seconds(30)
     /// An upstream may ask for a day; it is probed now and then all the same.
     private static let longestRetryAfter: Duration = .seconds(3_600)
-    /// How long a probe may take before another one is sent.
+    /// How long a probe may take.
+    package static let probeDeadline: Duration = .seconds(10)
+    /// After how long another one is sent: the breaker stays open until the first one's answer is written down.
     package static let probePatience: Duration = .seconds(15)
 
     /// Whether a failure speaks of the upstream as a whole, and not of one object or of our rights to it.

@@ -17,9 +17,15 @@ package struct Usage: Sendable, Hashable {
     }
 
     /// What a limit is compared with.
-    package var liveBytes: Int64 { usedBytes + reservedBytes }
+    package var liveBytes: Int64 { Self.sum(usedBytes, reservedBytes) }
     /// What is stored for it. Blobs that others have as well are counted here, too.
-    package var physicalBytes: Int64 { usedBytes + reclaimableBytes }
+    package var physicalBytes: Int64 { Self.sum(usedBytes, reclaimableBytes) }
+
+    /// What upstreams declare may be made up: their sum is no reason to crash.
+    private static func sum(_ one: Int64, _ other: Int64) -> Int64 {
+        let (sum, isOverflow) = one.addingReportingOverflow(other)
+        return isOverflow ? .max : sum
+    }
 }
 
 /// What a recompute found wrong in the counts of one organization, and put right.

@@ -2,8 +2,9 @@
 
 /// A typed, sized pointer to content (image-spec "Content Descriptors").
 package struct Descriptor: Hashable, Sendable {
-    /// The largest size that is accepted: 2^53, up to which JSON numbers are exact in every implementation.
-    package static let maximumSize: Int64 = 1 << 53
+    /// The largest size that is accepted, of one thing and of all that a manifest names together: 2^50 bytes. Nothing is so
+    /// large, JSON numbers are exact up to there in every implementation, and sums of many manifests' don't overflow.
+    package static let maximumSize: Int64 = 1 << 50
 
     /// Type of the content that is pointed to.
     package let mediaType: MediaType

@@ -61,6 +61,14 @@ package struct ManifestDocument: Hashable, Sendable {
         } else {
             kind = fields.config?.mediaType.isImageConfig == true ? .image : .artifact
         }
+        var total: Int64 = 0
+        for size in (blobs + children).map(\.size) {
+            // Compared each time: the sizes of all could overflow.
+            total += size
+            guard total <= Descriptor.maximumSize else {
+                throw OCIError(.invalidManifest, "what it names adds up to more than \(Descriptor.maximumSize) bytes")
+            }
+        }
     }
 
     /// The manifests that an index lists, in order.

@@ -119,8 +119,13 @@ actor UpstreamAuthorizer {
                 return Token(value: reply.token, expiry: clock.now + reply.lifetime - Self.skew)
             }
             let failure = Self.refusal(head, key.realm, repository)
-            guard TokenExchange.isRefusalOfTheWay(head.status) else { throw failure }
-            if case .refresh(let token) = way, token == refreshTokens[key.place] { refreshTokens[key.place] = nil }
+            var isOtherWayOpen = TokenExchange.isRefusalOfTheWay(head.status)
+            if case .refresh(let token) = way, isOtherWayOpen || head.status == 403 {
+                // Whatever is held against it isn't held against the password.
+                isOtherWayOpen = true
+                if token == refreshTokens[key.place] { refreshTokens[key.place] = nil }
+            }
+            guard isOtherWayOpen else { throw failure }
             // Of all refusals the one of user name and password by GET says most.
             if case .get = way { refusal = failure } else if refusal == nil { refusal = failure }
         }

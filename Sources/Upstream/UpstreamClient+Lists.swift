@@ -26,13 +26,11 @@ extension UpstreamClient {
             do { page = try JSONDecoder().decode(Page.self, from: Data(bytes)) } catch {
                 throw FetchFailure(.badContent, "upstream \(repository) sent no \(what)")
             }
-            let known = names.count
             // What is no tag's name can't be pulled either.
             names.formUnion((page.tags ?? []).compactMap(TagName.init(rawValue:)))
             guard names.count <= Self.maximumTags else {
                 throw FetchFailure(.badContent, "upstream \(repository) lists more than \(Self.maximumTags) tags")
             }
-            return names.count > known
         }
         return names.sorted { $0.rawValue.utf8.lexicographicallyPrecedes($1.rawValue.utf8) }
     }
@@ -60,7 +58,6 @@ extension UpstreamClient {
                     let limit = Self.maximumReferrers
                     throw FetchFailure(.badContent, "upstream \(repository) lists more than \(limit) \(what)")
                 }
-                return !new.isEmpty
             }
             return descriptors
         } catch is NoReferrers {
@@ -92,23 +89,26 @@ extension UpstreamClient {
 
     /// Reads page after page. Of a link to the next one only the query is followed: the address is ours, whatever name
     /// or scheme the registry believes to have behind its proxy, and none of it leads elsewhere.
-    /// - Parameter take: given a page's type and bytes; returns whether it held anything new
+    /// - Parameter take: given a page's type and bytes
     private func pages(
         of url: String,
         query: String?,
         in repository: UpstreamRepository,
         for what: String,
-        take: (MediaType?, [UInt8]) throws -> Bool
+        take: (MediaType?, [UInt8]) throws -> Void
     ) async throws {
         var query = query
+        var asked: Set<String> = []
         for _ in 0..<Self.maximumPages {
             let address = query.map { "\(url)?\($0)" } ?? url
             let (head, bytes) = try await document(address, in: repository, for: what, upTo: Self.maximumPageBytes)
-            let isNew = try take(head.headers[.contentType].flatMap(MediaType.init(rawValue:)), bytes)
+            try take(head.headers[.contentType].flatMap(MediaType.init(rawValue:)), bytes)
             guard let next = head.headers[values: .link].lazy.compactMap(LinkHeader.nextTarget).first else { return }
-            // A link in a circle ends the list, it doesn't hold us.
-            guard isNew, let mark = next.firstIndex(of: "?") else { return }
-            query = String(next[next.index(after: mark)...].prefix { $0 != "#" })
+            guard let mark = next.firstIndex(of: "?") else { return }
+            let link = String(next[next.index(after: mark)...].prefix { $0 != "#" })
+            // A link in a circle ends the list, it doesn't hold us. A page may well be empty: what was on it is gone.
+            guard asked.insert(link).inserted else { return }
+            query = link
         }
         throw FetchFailure(.badContent, "upstream \(repository) gives more than \(Self.maximumPages) pages for \(what)")
     }

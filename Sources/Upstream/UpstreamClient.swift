@@ -130,6 +130,7 @@ package struct UpstreamClient: Sendable {
     package func probe(_ baseURL: String) async throws {
         var request = HTTPTransportRequest(url: baseURL + "/v2/")
         deadlines.apply(to: &request, isSmall: true)
+        request.deadlines.total = CircuitRules.probeDeadline
         let head: HTTPTransportHead
         do {
             head = try await api.send(request).head
@@ -194,7 +195,7 @@ package struct UpstreamClient: Sendable {
         let transport = blobTransport(for: digest)
         let request = blobRequest(repository.blobURL(digest), from: start)
         let gate = gate("blob \(digest)", in: repository, from: start, into: sink)
-        let head = try await follow(request, in: repository, for: "blob \(digest)") { request in
+        let head = try await follow(request, in: repository, for: "blob \(digest)", isBlob: true) { request in
             do {
                 let head = try await transport.receive(request, into: gate)
                 return (head, head)
@@ -207,54 +208,7 @@ package struct UpstreamClient: Sendable {
         }
     }
 
-    /// Streams a foreign layer from where its descriptor says that it is, outside of the registry and without any
-    /// credentials, as far as that is on one of the hosts that the organization lists (image-spec "Non-Distributable
-    /// Layers").
-    /// - Throws: ``FetchFailure`` `denied` when no address is on a listed host, or whatever ``blob(_:in:from:into:)`` throws
-    package func foreignLayer(
-        _ digest: Digest,
-        at addresses: [String],
-        hosts: [String],
-        in repository: UpstreamRepository,
-        from start: BlobStart,
-        into sink: any BlobSink
-    ) async throws {
-        let what = "foreign layer \(digest)"
-        let allowsPlain = repository.address.isInsecure
-        let isListed = { Origin($0)?.isListed(in: hosts, allowsPlain: allowsPlain) == true }
-        guard var address = addresses.first(where: isListed) else {
-            let named = Set(addresses.compactMap { Origin($0)?.host }).sorted().joined(separator: ", ")
-            throw FetchFailure(
-                .denied,
-                "upstream \(repository) doesn't have \(what), and none of its other hosts is on this organization's list: "
-                    + (named.isEmpty ? "it names none" : named)
-            )
-        }
-        var hops = 0
-        while true {
-            let gate = gate(what, in: repository, from: start, into: sink)
-            let head: HTTPTransportHead
-            do {
-                head = try await blobTransport(for: digest).receive(blobRequest(address, from: start), into: gate)
-            } catch let unwanted as BlobGate.Unwanted {
-                head = unwanted.head
-            } catch let error as HTTPTransportError {
-                throw FetchFailure.transport(error, asking: repository, for: what)
-            }
-            if head.status == 200 || head.status == 206 { return }
-            guard Redirect.statuses.contains(head.status) else {
-                throw FetchFailure.status(head, asking: repository, for: "\(what), at \(Origin(address)?.host ?? "")")
-            }
-            hops += 1
-            address = try Redirect.target(of: head, from: address, hop: hops, repository: repository, what)
-            guard isListed(address) else {
-                let host = Origin(address)?.host ?? ""
-                throw FetchFailure(.refusedAddress, "\(repository): \(what): redirected to \(host), which isn't listed")
-            }
-        }
-    }
-
-    private func gate(
+    func gate(
         _ what: String,
         in repository: UpstreamRepository,
         from start: BlobStart,
@@ -270,11 +224,11 @@ package struct UpstreamClient: Sendable {
         )
     }
 
-    private func blobTransport(for digest: Digest) -> HTTPTransport {
+    func blobTransport(for digest: Digest) -> HTTPTransport {
         blobTransports[Int(digest.hex.utf8.last ?? 0) % blobTransports.count]
     }
 
-    private func blobRequest(_ url: String, from start: BlobStart) -> HTTPTransportRequest {
+    func blobRequest(_ url: String, from start: BlobStart) -> HTTPTransportRequest {
         var request = HTTPTransportRequest(url: url)
         request.headers[.accept] = "*/*"
         request.headers[.acceptEncoding] = "identity"
@@ -306,6 +260,7 @@ package struct UpstreamClient: Sendable {
         _ original: HTTPTransportRequest,
         in repository: UpstreamRepository,
         for what: String,
+        isBlob: Bool = false,
         send: (HTTPTransportRequest) async throws -> (Response, HTTPTransportHead)
     ) async throws -> Response {
         var request = original
@@ -317,7 +272,7 @@ package struct UpstreamClient: Sendable {
             // What the registry redirects to is no measure of the registry.
             let isRegistry = Redirect.isSameOrigin(request.url, original.url)
             let (response, head): (Response, HTTPTransportHead)
-            if isRegistry { try await governor.admit(baseURL) }
+            if isRegistry { try await governor.admit(baseURL, isBlob: isBlob) }
             meter?.asked(for: repository.organization)
             do {
                 let asked = request
@@ -379,7 +334,7 @@ package struct UpstreamManifest: Sendable {
 
 /// What one check asks says nothing of the upstream's health.
 private struct NoGovernor: UpstreamGovernor {
-    func admit(_ baseURL: String) async throws {}
+    func admit(_ baseURL: String, isBlob: Bool) async throws {}
     func answered(_ baseURL: String, _ limit: RateLimit?) async {}
     func failed(_ baseURL: String, _ failure: FetchFailure, isProbe: Bool) async {}
 }

@@ -22,6 +22,16 @@ struct SequenceTests {
     private static let lanes = 3
     private static let steps = 40
 
+    /// - Returns: how many lifetimes and holds ended
+    private func expire(limit: Int, _ bench: Bench) async throws -> Int {
+        let lifetimes = LifetimeStore()
+        var ended = 0
+        for overdue in try await lifetimes.overdue(limit: limit, on: bench.client) {
+            ended += try await lifetimes.end(overdue, together: 2, on: bench.client)
+        }
+        return ended
+    }
+
     private struct Cast {
         let images: [ImageFixture]
         let indexes: [ImageFixture]
@@ -136,7 +146,7 @@ struct SequenceTests {
                 WHERE held_until IS NOT NULL AND manifest_id = ANY(\(manifests)::bigint[])
                 """
             )
-            _ = try await LifetimeStore().expire(limit: 2, on: bench.client)
+            _ = try await expire(limit: 2, bench)
         case 9:
             let members = try await bench.client.query(
                 "SELECT repository_id, manifest_id FROM repository_manifest ORDER BY repository_id, manifest_id"
@@ -201,7 +211,7 @@ struct SequenceTests {
     private func empty(_ bench: Bench, _ cast: Cast, _ comment: Comment) async throws {
         try await bench.client.query("UPDATE tag SET expires_at = now() WHERE lifetime_end_at IS NULL")
         try await bench.client.query("UPDATE repository_manifest SET held_until = now() WHERE held_until IS NOT NULL")
-        while try await LifetimeStore().expire(limit: 100, on: bench.client) > 0 {}
+        while try await expire(limit: 100, bench) > 0 {}
         var limits = Bench.atOnce
         limits.batch = 100
         try await bench.collector(limits).collect()

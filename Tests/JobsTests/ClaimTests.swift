@@ -101,6 +101,23 @@ struct ClaimTests {
         }
     }
 
+    @Test("one organization's jobs take a part of a worker only, in however many claims; another's find the rest free")
+    func share() async throws {
+        try await TestQueue.with { test in
+            let other = try await TestQueue.makeOrganization("second", on: test.client)
+            for number in 0..<5 { try await test.enqueue("mine\(number)") }
+            let first = try await test.claim(upTo: 2, ownerShare: 3)
+            #expect(first.count == 2)
+            #expect(try await test.claim(upTo: 4, ownerShare: 3).count == 1)
+            #expect(try await test.claim(upTo: 4, ownerShare: 3).isEmpty)
+            let theirs = try await test.enqueue("theirs", for: other)
+            #expect(try await test.claim(upTo: 4, ownerShare: 3).map(\.lease.job) == [theirs])
+            #expect(try await test.claim(upTo: 1, by: "another", ownerShare: 3).count == 1, "each worker for itself")
+            try await test.queue.complete(first[0].lease, result: "{}", on: test.client)
+            #expect(try await test.claim(upTo: 4, ownerShare: 3).count == 1)
+        }
+    }
+
     @Test("urgency counts more than fairness")
     func urgencyFirst() async throws {
         try await TestQueue.with { test in

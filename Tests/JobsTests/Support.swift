@@ -71,7 +71,8 @@ struct TestQueue: Sendable {
     func claim(
         upTo limit: Int = 10,
         by worker: String = "worker",
-        lease: Duration = .seconds(600)
+        lease: Duration = .seconds(600),
+        ownerShare: Int? = nil
     ) async throws -> [ClaimedJob] {
         try await queue.claim(
             .manifests,
@@ -79,6 +80,7 @@ struct TestQueue: Sendable {
             limit: limit,
             worker: worker,
             lease: lease,
+            ownerShare: ownerShare,
             on: client
         ).jobs
     }

@@ -63,10 +63,20 @@ struct ScanReportStoreTests {
             try await scene.store(index)
             try await scene.store(clean)
             let digests = [image, clean, index].map(\.digest.rawValue)
-            let lines = try await scene.reports.summaries(of: digests + ["sha256:0"], on: scene.client)
-            #expect(lines.count == 3)
-            #expect(lines[digests[0]]?.summary == summary && lines[digests[2]]?.summary == summary)
-            #expect(lines[digests[1]]?.publicStatus == "queued" && lines[digests[1]]?.summary == nil)
+            func lines(in repository: String = "library/alpine") async throws -> [String: ScanLine] {
+                try await scene.reports.summaries(
+                    of: digests + ["sha256:0"],
+                    repository: scene.stores.repository(repository),
+                    organization: scene.stores.organization,
+                    on: scene.client
+                )
+            }
+            let own = try await lines()
+            #expect(own.count == 3)
+            #expect(own[digests[0]]?.summary == summary && own[digests[2]]?.summary == summary)
+            #expect(own[digests[1]]?.publicStatus == "queued" && own[digests[1]]?.summary == nil)
+            try await scene.stores.store(index, in: "library/other")
+            #expect(try await lines(in: "library/other").isEmpty, "what another repository has isn't told")
             let overview = try await scene.reports.overview(on: scene.client)
             #expect(overview.images == [.scanned: 1])
         }

@@ -183,7 +183,10 @@ struct UsageStoreTests {
                 try await stores.client.query(
                     "UPDATE repository_manifest SET held_until = now() WHERE repository_id = \(repository.rawValue)"
                 )
-                return try await LifetimeStore().expire(limit: 10, on: stores.client)
+                let lifetimes = LifetimeStore()
+                let overdue = try await lifetimes.overdue(limit: 100_000, on: stores.client)
+                let own = try #require(overdue.first { $0.organization == stores.organization })
+                return try await lifetimes.end(own, together: 10, on: stores.client)
             }
             #expect(try await endHolds() >= 1)
             #expect(try await stores.usage().liveBytes == 0)

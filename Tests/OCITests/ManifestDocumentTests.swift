@@ -129,7 +129,7 @@ import Testing
         #expect(try parse(text).layers.first?.mediaType == .octetStream)
     }
 
-    @Test("sizes from 0 to 2^53 are read", arguments: [0, 1, 1 << 53] as [Int64])
+    @Test("sizes from 0 to 2^50 in all are read", arguments: [0, 1, (1 << 50) - 1_024] as [Int64])
     func sizes(_ size: Int64) throws {
         let config = Samples.descriptor(MediaType.ociConfig.rawValue, size: "\(size)")
         #expect(try parse(Samples.image(config: config)).config?.size == size)

@@ -109,12 +109,26 @@ import Testing
     @Test(
         "sizes and digests that cannot be are refused",
         arguments: [
-            "-1", "9007199254740993", "9223372036854775808", "1e400", "\"2\"", "null", "1.5", "true",
+            "-1", "1125899906842625", "9223372036854775808", "1e400", "\"2\"", "null", "1.5", "true",
             "-9223372036854775809",
         ]
     )
     func sizes(_ size: String) {
         #expect(code(Array(Samples.image(config: Samples.descriptor("a/b", size: size)).utf8)) == .invalidManifest)
+    }
+
+    @Test(
+        "sizes that add up to more than anything has are refused, be it past what can be counted",
+        arguments: [2, 20_000]
+    )
+    func sizes(count: Int) {
+        func image(_ layer: String, _ count: Int) -> [UInt8] {
+            let layers = Array(repeating: layer, count: count).joined(separator: ",")
+            return Array(#"{"schemaVersion":2,"config":\#(Self.config),"layers":[\#(layers)]}"#.utf8)
+        }
+        let layer = Samples.descriptor("a/b", size: String(Descriptor.maximumSize - 2))
+        #expect(code(image(layer, count), .ociManifest) == .invalidManifest)
+        #expect(code(image(layer, 1), .ociManifest) == nil)
     }
 
     @Test("the message says which field is wrong and cuts what it quotes")

@@ -10,6 +10,9 @@ import PullThrough
 package import ServiceRuntime
 
 extension Program {
+    /// Connections of the management API: what it is asked can take long, and pulls don't wait for it.
+    private static let apiConnections = 3
+
     /// The registry that clients pull from.
     package static let registryFrontend = Program(
         name: "registry-frontend",
@@ -21,9 +24,10 @@ extension Program {
         let signer = TokenSigner(client: client, logger: runtime.logger)
         let authenticator = Authenticator(client: client, signer: signer, logger: runtime.logger)
         let storage = try FileBlobStorage(root: settings.blobDirectory)
+        let apiClient = client.separate(connections: apiConnections)
         let api = ManagementAPI(
             settings.management,
-            client: client,
+            client: apiClient,
             authenticator: authenticator,
             notifier: JobNotifier(client: client, logger: runtime.logger),
             hub: hub,
@@ -43,7 +47,7 @@ extension Program {
             logger: runtime.logger
         )
         try await runtime.run(
-            [client, hub, StorageReadings(of: storage, logger: runtime.logger), frontend],
+            [client, apiClient, hub, StorageReadings(of: storage, logger: runtime.logger), frontend],
             database: client,
             healthChecks: [HealthCheck("storage") { try await storage.check(isWriter: false) }],
             departureDelay: settings.departureDelay

@@ -115,6 +115,10 @@ struct BlobFetchHandler: JobHandler {
                 logger.warning("blob has the wrong digest", metadata: ["reason": "\(failure)"])
             } catch let refusal as FetchFailure {
                 failure = refusal
+            } catch let error as BlobStorageError {
+                // A device that can't take more has least use for room that is kept for nothing.
+                try writer.giveBackRoom()
+                throw error
             }
             // What is full and still wrong is no use to anybody.
             let isSpoilt = failure.cause == .badContent && writer.storedBytes == fetch.sizeBytes

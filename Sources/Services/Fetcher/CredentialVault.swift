@@ -59,6 +59,7 @@ package struct CredentialVault: CredentialSource, Service {
             try await store.register(keyID: key.publicKey.id, publicKey: key.publicKey.bytes, on: client)
         }
         guard let newest = keys.first else { return }
+        try await store.prefer(keyID: newest.publicKey.id, on: client)
         let sealer = CredentialSealer(newest.publicKey)
         for (organization, sealed) in try await store.sealed(otherThan: newest.publicKey.id, on: client)
         where opener.canOpen(sealed) {

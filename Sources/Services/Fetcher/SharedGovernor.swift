@@ -39,14 +39,14 @@ package final class SharedGovernor: UpstreamGovernor {
         self.logger = logger
     }
 
-    package func admit(_ baseURL: String) async throws {
+    package func admit(_ baseURL: String, isBlob: Bool) async throws {
         let condition: UpstreamCondition
         do {
             condition = try await directory.condition(of: baseURL)
         } catch let error as PostgresError {
             return logger.warning("condition unknown", metadata: ["upstream": "\(baseURL)", "error": "\(error)"])
         }
-        if let refusal = condition.health.refusal { throw refusal }
+        if let refusal = condition.health.refusal, !(isBlob && refusal.isForeseen) { throw refusal }
         guard condition.requestsPerSecond != nil else { return }
         try await Task.sleep(for: try await store.reserveRequest(to: baseURL, on: client))
     }

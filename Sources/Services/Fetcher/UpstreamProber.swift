@@ -27,12 +27,24 @@ struct UpstreamProber: Service {
     }
 
     func run() async throws {
-        try await RepeatedWork("probing upstreams", every: Self.interval, logger: logger) {
-            let due = try await store.takeDueProbes(on: client)
+        await cancelWhenGracefulShutdown {
+            // One that takes long keeps no other from being sent.
             await withDiscardingTaskGroup { group in
-                for baseURL in due { group.addTask { await probe(baseURL) } }
+                while !Task.isCancelled {
+                    for baseURL in await due() { group.addTask { await probe(baseURL) } }
+                    do { try await Task.sleep(for: Self.interval) } catch { break }
+                }
             }
-        }.run()
+        }
+    }
+
+    private func due() async -> [String] {
+        do { return try await store.takeDueProbes(on: client) } catch {
+            if !(error is CancellationError) {
+                logger.warning("probing upstreams failed", metadata: ["error": "\(error)"])
+            }
+            return []
+        }
     }
 
     private func probe(_ baseURL: String) async {

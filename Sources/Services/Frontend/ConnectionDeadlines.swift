@@ -3,8 +3,8 @@
 import NIOCore
 import NIOTLS
 
-/// Closes a TLS connection that nothing else would: one whose client doesn't come to the end of its handshake, and one
-/// that is silent for longer than any answer takes, such as one of HTTP/2 whose client never says that it is there.
+/// Closes a TLS connection that nothing else would: one whose client doesn't come to the end of its handshake, or says nothing
+/// after it. One that has spoken is its protocol's: a client that reads far ahead may wait for long without a byte.
 final class ConnectionDeadlines: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = NIOAny
 
@@ -12,6 +12,7 @@ final class ConnectionDeadlines: ChannelInboundHandler, RemovableChannelHandler 
 
     /// Nil once the handshake is done.
     private var handshake: Scheduled<Void>?
+    private var hasSpoken = false
 
     func handlerAdded(context: ChannelHandlerContext) {
         let channel = context.channel
@@ -20,13 +21,18 @@ final class ConnectionDeadlines: ChannelInboundHandler, RemovableChannelHandler 
 
     func handlerRemoved(context: ChannelHandlerContext) { handshake?.cancel() }
 
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        hasSpoken = true
+        context.fireChannelRead(data)
+    }
+
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
         case .handshakeCompleted as TLSUserEvent:
             handshake?.cancel()
             handshake = nil
         case is IdleStateHandler.IdleStateEvent:
-            return context.close(promise: nil)
+            return hasSpoken ? () : context.close(promise: nil)
         case is ChannelShouldQuiesceEvent where handshake != nil:
             // Those that take care of it come with the protocol, after the handshake.
             return context.close(promise: nil)

@@ -50,10 +50,6 @@ package struct FrontendService: Service {
 
         package init() {}
 
-        /// No connection is without a byte in either direction for longer, unless its client is gone.
-        fileprivate var longestSilence: Duration {
-            idleTimeout + max(manifestDeadline, stallDeadline, sendDeadline, scanDeadline)
-        }
     }
 
     /// What another service answers at the same port.
@@ -221,7 +217,7 @@ package struct FrontendService: Service {
             files,
             every: configuration.tlsInterval,
             registry: registry,
-            patience: TimeAmount(configuration.longestSilence),
+            patience: TimeAmount(configuration.idleTimeout),
             logger: logger
         )
         return (server(configuration, over: secure, logger, onReady), secure)

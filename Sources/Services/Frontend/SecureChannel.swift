@@ -43,7 +43,7 @@ struct SecureChannel: ServerChildChannel, Service {
     /// - Parameters:
     ///   - interval: how often the files are looked at
     ///   - registry: what answers, with limits that hold for HTTP/2 as well
-    ///   - patience: how long nothing may go in or out
+    ///   - patience: how long a client may say nothing after its handshake
     /// - Throws: ``TLSFileError``
     init(
         _ files: TLSFiles,

@@ -173,6 +173,10 @@ struct LogRoutes: Sendable {
             filter.until = text.contains("/") ? end.addingTimeInterval(day) : end
         }
         if filter.since == nil { filter.since = (filter.until ?? Date()).addingTimeInterval(-31 * day) }
+        if scope == .caller {
+            // Who had the name before is somebody else.
+            filter.since = max(filter.since ?? .distantPast, Date(timeIntervalSince1970: try call.account.createdAt))
+        }
         if let performer = call.query.text("performer") {
             guard scope != .caller || performer == filter.account else { throw APIError.forbidden }
             filter.account = performer

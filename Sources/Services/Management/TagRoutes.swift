@@ -58,7 +58,7 @@ struct TagRoutes: Sendable {
                 "A live tag.",
                 .pull,
                 .ok(Self.view)
-            ) { call in try APIReply.json(try await views([live(call)])[0]) },
+            ) { call in try APIReply.json(try await views([live(call)], call)[0]) },
             Operation(
                 .get,
                 Self.path + "/{tag}/history",
@@ -203,12 +203,17 @@ struct TagRoutes: Sendable {
         filter.isLive = call.query.flag("onlyActiveTags") ?? false
         let (page, shown, next) = try await read(call, filter)
         return try APIReply.json(
-            List(tags: try await views(shown), page: page, has_additional: next != nil, next_page: next)
+            List(tags: try await views(shown, call), page: page, has_additional: next != nil, next_page: next)
         )
     }
 
-    private func views(_ tags: [TagLifetime]) async throws -> [View] {
-        let scans = try await reports.summaries(of: Array(Set(tags.map(\.digest.description))), on: client)
+    private func views(_ tags: [TagLifetime], _ call: Call) async throws -> [View] {
+        let scans = try await reports.summaries(
+            of: Array(Set(tags.map(\.digest.description))),
+            repository: call.repository,
+            organization: call.organization.id,
+            on: client
+        )
         return tags.map { View($0, scans[$0.digest.description]) }
     }
 
@@ -218,7 +223,7 @@ struct TagRoutes: Sendable {
         filter.isLive = false
         let (_, shown, next) = try await read(call, filter)
         guard !shown.isEmpty else { throw APIError.notFound("there is no such tag in the cache") }
-        return try APIReply.json(History(tags: try await views(shown), next_page: next))
+        return try APIReply.json(History(tags: try await views(shown, call), next_page: next))
     }
 
     private func read(_ call: Call, _ filter: TagStore.Filter) async throws -> (Int, [TagLifetime], String?) {

@@ -35,6 +35,10 @@ package struct PruningService: Service {
 
     /// Tags and holds of one organization that are ended in one transaction.
     private static let expiryBatch = 20
+    /// Tags and holds that are found in one look.
+    private static let expiryLook = 10_000
+    /// A look reads all tags: where there are so many that it takes long, there are fewer of them, a twentieth of the time.
+    private static let lookShare = 20
     /// How often organizations that are due for a proof are looked for.
     private static let proofPoll: Duration = .seconds(5)
     /// How long it may take to count an organization anew. What it compares first is a snapshot, for which nobody waits.
@@ -85,9 +89,15 @@ package struct PruningService: Service {
         works = [
             RepeatedWork("expiry", every: configuration.expiryInterval, logger: logger) {
                 while true {
-                    let ended = try await lifetimes.expire(limit: Self.expiryBatch, on: client)
-                    guard ended > 0 else { break }
-                    logger.info("lifetimes expired", metadata: ["count": "\(ended)"])
+                    let start = ContinuousClock.now
+                    let overdue = try await lifetimes.overdue(limit: Self.expiryLook, on: client)
+                    guard !overdue.isEmpty else {
+                        return try await Task.sleep(for: (.now - start) * Self.lookShare)
+                    }
+                    for organization in overdue {
+                        let ended = try await lifetimes.end(organization, together: Self.expiryBatch, on: client)
+                        logger.info("lifetimes expired", metadata: ["count": "\(ended)"])
+                    }
                 }
             },
             RepeatedWork("comparing usage with limits", every: configuration.limitInterval, logger: logger) {

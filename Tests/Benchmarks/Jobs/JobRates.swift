@@ -51,6 +51,7 @@ struct JobRates: AsyncParsableCommand {
                     limit: 1,
                     worker: "\(worker)",
                     lease: .seconds(60),
+                    ownerShare: 12,
                     on: client
                 )
                 guard let job = claimed.jobs.first else { return count }

@@ -20,6 +20,8 @@ extension ScriptedUpstream {
         package var postStatus: Int? = 405
         /// What the form of a POST has to contain.
         package var form: [String] = []
+        /// Status of one that doesn't.
+        package var formStatus = 401
         /// Status with which the registry answers a token that isn't good any more.
         package var expiredStatus = 401
         /// Authorization that the registry itself takes in place of a token.

@@ -7,7 +7,7 @@ import Upstream
 package struct LenientGovernor: UpstreamGovernor {
     package init() {}
 
-    package func admit(_ baseURL: String) async throws {}
+    package func admit(_ baseURL: String, isBlob: Bool) async throws {}
     package func answered(_ baseURL: String, _ limit: RateLimit?) async {}
     package func failed(_ baseURL: String, _ failure: FetchFailure, isProbe: Bool) async {}
 }

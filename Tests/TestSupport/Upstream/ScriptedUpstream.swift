@@ -182,7 +182,7 @@ package final class ScriptedUpstream: Sendable {
         let bearer = state.withLock { $0.bearer } ?? Bearer()
         if let status = method == .post ? bearer.postStatus : bearer.getStatus { return .error(status, "UNSUPPORTED") }
         if method == .post {
-            guard bearer.form.allSatisfy(body.contains) else { return .error(401, "UNAUTHORIZED") }
+            guard bearer.form.allSatisfy(body.contains) else { return .error(bearer.formStatus, "UNAUTHORIZED") }
         } else if let wanted = bearer.basic, headers[.authorization] != wanted {
             return .error(bearer.anonymousStatus, "UNAUTHORIZED")
         }

@@ -142,8 +142,11 @@ struct RegistryQuirkTests {
         }
     }
 
-    @Test("a refresh token is used for the next scope, and forgotten when it isn't good any more")
-    func refreshToken() async throws {
+    @Test(
+        "a refresh token is used for the next scope, and forgotten when it isn't good any more",
+        arguments: [401, 403]
+    )
+    func refreshToken(_ status: Int) async throws {
         let credentials = try UpstreamCredentials(username: "robot", password: "s3cret")
         try await withUpstream(credentials: credentials) { upstream, client, repository in
             upstream.add(Self.image, to: "org/app", tag: "latest")
@@ -166,6 +169,7 @@ struct RegistryQuirkTests {
             #expect(methods() == ["GET", "POST"])
             upstream.revokeTokens()
             bearer.form = ["another"]
+            bearer.formStatus = status
             upstream.requireBearer(bearer)
             #expect(try await client.manifest(.tag("latest"), in: other).bytes == Self.image.bytes)
             #expect(methods() == ["GET", "POST", "POST", "GET"])

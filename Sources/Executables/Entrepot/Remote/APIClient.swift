@@ -10,6 +10,10 @@ import Supervision
 /// Asks the management API.
 struct APIClient: Sendable {
     private static let maximumBytes = 64 * 1_048_576
+    /// Longer than the server takes for anything: what it asks fetchers to find out has 30 s there.
+    private static let patience: Duration = .seconds(90)
+    /// Deleting is work that grows with what is deleted.
+    private static let deletionPatience: Duration = .seconds(3_600)
 
     let url: String
     private let authorization: String
@@ -97,6 +101,9 @@ struct APIClient: Sendable {
         let target = "\(url)/api/v1/\(path)" + (items.isEmpty ? "" : "?" + items.sorted().joined(separator: "&"))
         var request = HTTPTransportRequest(method: method, url: target)
         request.headers[.authorization] = authorization
+        let patience = method == .delete ? Self.deletionPatience : Self.patience
+        request.deadlines.firstByte = patience
+        request.deadlines.idle = patience
         if let body {
             request.headers[.contentType] = "application/json"
             request.body = .bytes(body)
