@@ -135,13 +135,13 @@ struct ComposeTests {
             command.first { $0.hasPrefix(setting) }.flatMap { Int($0.dropFirst(setting.count)) },
             "\(command)"
         )
-        // As README's runbook has it: the pool, and four for each process.
+        // As README's runbook has it: the pool, and eight for each process.
         let pool = try #require(Int(SharedSettings.databaseConnections.defaultValue))
         let programs = lasting.filter { $0.value["image"] as? String == "localhost/entrepot:latest" }
         let processes = programs.count + 2
         #expect(processes == 7)
         // Three are PostgreSQL's own, for its superuser.
-        #expect(limit - 3 >= processes * (pool + 4))
+        #expect(limit - 3 >= processes * (pool + 8))
     }
 
     @Test("what it mounts is there, every volume and network is declared, and Podman's reader takes it")

@@ -11,7 +11,7 @@ package import ServiceRuntime
 
 extension Program {
     /// Connections of the management API: what it is asked can take long, and pulls don't wait for it.
-    private static let apiConnections = 3
+    private static let apiConnections = 6
 
     /// The registry that clients pull from.
     package static let registryFrontend = Program(

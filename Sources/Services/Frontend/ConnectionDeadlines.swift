@@ -32,7 +32,8 @@ final class ConnectionDeadlines: ChannelInboundHandler, RemovableChannelHandler 
             handshake?.cancel()
             handshake = nil
         case is IdleStateHandler.IdleStateEvent:
-            return hasSpoken ? () : context.close(promise: nil)
+            if !hasSpoken { context.close(promise: nil) }
+            return
         case is ChannelShouldQuiesceEvent where handshake != nil:
             // Those that take care of it come with the protocol, after the handshake.
             return context.close(promise: nil)

@@ -118,10 +118,10 @@ struct UpSettings {
         let database = try settings.secret(SharedSettings.database)
         _ = try PostgresConfiguration(connectionString: database).checked(from: SharedSettings.database.name)
         self.database = database.isEmpty ? nil : database
-        // Each has one that listens and one for each queue beside its pool; pruner, collector and dispatcher are one each. The
-        // rest is for commands, and PostgreSQL keeps three for its superuser.
+        // Each has one that listens and one for each queue, or its API's, beside its pool; pruner, collector and dispatcher are
+        // one each. The rest is for commands, and PostgreSQL keeps three for its superuser.
         let pool = try settings.int(SharedSettings.databaseConnections, in: SharedSettings.poolSizes)
-        maximumConnections = (frontends + fetchers + 3) * (pool + 4) + 50
+        maximumConnections = (frontends + fetchers + 3) * (pool + 8) + 50
         isScanning =
             try settings.bool(ScannerSettings.feature) && !settings.string(ScannerSettings.endpoint).isEmpty
         hasLayersURL = try [ScannerSettings.layersURL, ServerSettings.hostname].contains {
