@@ -26,12 +26,10 @@ package struct Migrator: Sendable {
             let applied = try await patient.withConnection { connection in
                 // Another migrator may take its time. What a migration itself waits for has the session's limit: behind it wait
                 // the services.
-                let limit = try await connection.query("SELECT current_setting('lock_timeout')").decodeFirst(
-                    String.self
-                )
-                try await connection.query("SET lock_timeout = 0")
+                try await connection.query("BEGIN")
+                try await connection.query("SET LOCAL lock_timeout = 0")
                 try await connection.query("SELECT pg_advisory_lock(\(Self.advisoryLock))")
-                try await connection.query("SELECT set_config('lock_timeout', \(limit ?? "10s"), false)")
+                try await connection.query("COMMIT")
                 return try await migrate(on: connection)
             }
             // The lock goes with the session.

@@ -92,12 +92,9 @@ package struct ScanStore: Sendable {
         on client: PostgresClient
     ) async throws -> (queued: Int, last: ManifestID?) {
         let first = last?.rawValue ?? 0
-        let end = try await client.query(
-            """
-            SELECT max(id) FROM (SELECT id FROM manifest WHERE id > \(first) ORDER BY id LIMIT \(count)) looked
-            """
-        ).decodeFirst(Int64?.self)?.flatMap { $0 }
-        guard let end else { return (0, nil) }
+        guard let end = try await end(of: "id", in: "manifest", after: first, count, on: client) else {
+            return (0, nil)
+        }
         let forgotten = try await client.query(
             """
             SELECT m.id FROM manifest m
@@ -229,14 +226,8 @@ package struct ScanStore: Sendable {
         var changed = 0
         if try await self.indexState(on: client) != indexState {
             var last: Int64 = 0
-            while let end = try await client.query(
-                """
-                SELECT max(manifest_id) FROM (
-                    SELECT manifest_id FROM manifest_scan WHERE manifest_id > \(last)
-                    ORDER BY manifest_id LIMIT \(Self.renewedTogether)
-                ) part
-                """
-            ).decodeFirst(Int64?.self)?.flatMap({ $0 }) {
+            let count = Self.renewedTogether
+            while let end = try await end(of: "manifest_id", in: "manifest_scan", after: last, count, on: client) {
                 changed += try await client.execute(
                     """
                     UPDATE manifest_scan
@@ -255,6 +246,24 @@ package struct ScanStore: Sendable {
             """
         )
         return changed
+    }
+
+    /// How far the next so many rows of a table reach, in the order of a column; nil when there are none.
+    private func end(
+        of column: String,
+        in table: String,
+        after last: Int64,
+        _ count: Int,
+        on db: some Queryable
+    ) async throws -> Int64? {
+        try await db.query(
+            """
+            SELECT max(id) FROM (
+                SELECT \(unescaped: column) AS id FROM \(unescaped: table) WHERE \(unescaped: column) > \(last)
+                ORDER BY 1 LIMIT \(count)
+            ) part
+            """
+        ).decodeFirst(Int64?.self)?.flatMap { $0 }
     }
 
     // MARK: - Deletions

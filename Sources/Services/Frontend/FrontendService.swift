@@ -49,7 +49,6 @@ package struct FrontendService: Service {
         package var maximumHeaderBytes = 32 * 1024
 
         package init() {}
-
     }
 
     /// What another service answers at the same port.
