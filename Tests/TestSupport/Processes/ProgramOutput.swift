@@ -50,27 +50,32 @@ final class ProgramOutput: Sendable {
             return state.next
         }
         return await withTaskGroup(of: String?.self) { group in
-            group.addTask { [self] in
-                await withCheckedContinuation { continuation in
-                    let known = state.withLock { state -> String?? in
-                        if let wanted, let line = state.lines.first(where: { $0.contains(wanted) }) {
-                            return .some(line)
-                        }
-                        if state.status != nil { return .some(nil) }
-                        state.waiters[id] = (wanted, continuation)
-                        return nil
-                    }
-                    if let known { continuation.resume(returning: known) }
-                }
-            }
-            group.addTask { [self] in
+            group.addTask { [self] in await wait(as: id, for: wanted) }
+            group.addTask {
                 try? await Task.sleep(for: limit)  // cancelled when the line came first
-                state.withLock { $0.waiters.removeValue(forKey: id) }?.continuation.resume(returning: nil)
                 return nil
             }
             let line = await group.next() ?? nil
             group.cancelAll()
             return line
+        }
+    }
+
+    private func wait(as id: UInt64, for wanted: String?) async -> String? {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let known = state.withLock { state -> String?? in
+                    if let wanted, let line = state.lines.first(where: { $0.contains(wanted) }) {
+                        return .some(line)
+                    }
+                    if state.status != nil || Task.isCancelled { return .some(nil) }
+                    state.waiters[id] = (wanted, continuation)
+                    return nil
+                }
+                if let known { continuation.resume(returning: known) }
+            }
+        } onCancel: {
+            state.withLock { $0.waiters.removeValue(forKey: id) }?.continuation.resume(returning: nil)
         }
     }
 
