@@ -40,7 +40,8 @@ package actor Connection: Queryable {
             let connection = try PQConnection(
                 connectionString: configuration.connectionString,
                 applicationName: configuration.applicationName,
-                timeout: configuration.connectTimeout
+                timeout: configuration.connectTimeout,
+                cancelPatience: configuration.cancelPatience
             )
             _ = try connection.execute(Self.session(configuration), timeout: configuration.connectTimeout) {}
             return Connection(connection, executor, configuration)
@@ -65,7 +66,7 @@ package actor Connection: Queryable {
         _ executor: SerialQueueExecutor,
         _ configuration: PostgresConfiguration
     ) {
-        self.cancelHandle = CancelHandle(connection)
+        self.cancelHandle = CancelHandle(connection, patience: configuration.cancelPatience)
         self.connection = connection
         self.executor = executor
         self.queryTimeout = configuration.queryTimeout

@@ -16,6 +16,9 @@ package struct PostgresConfiguration: Sendable {
     package var statementTimeout: Duration = .seconds(30)
     package var lockTimeout: Duration = .seconds(10)
     package var idleInTransactionTimeout: Duration = .seconds(30)
+    /// How long a cancellation may take to reach the server, and a cancelled or overdue statement to end, before its connection
+    /// is given up.
+    package var cancelPatience: Duration = .seconds(5)
     /// After which an unused connection is closed.
     package var idleTimeout: Duration = .seconds(60)
     /// After which any connection is replaced.

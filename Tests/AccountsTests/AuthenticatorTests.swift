@@ -67,8 +67,8 @@ struct AuthenticatorTests {
 
     private static func with(_ body: (Scene) async throws -> Void) async throws {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let configuration = PostgresConfiguration(
-            connectionString: try await PostgresCluster.shared().makeMigratedDatabase(),
+        let configuration = PostgresConfiguration.patient(
+            try await PostgresCluster.shared().makeMigratedDatabase(),
             maximumConnections: 4
         )
         let client = PostgresClient(configuration, logger: logger)

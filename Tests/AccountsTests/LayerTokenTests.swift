@@ -16,7 +16,7 @@ struct LayerTokenTests {
     private static func with(_ body: (TokenSigner, TokenSigner) async throws -> Void) async throws {
         let database = try await PostgresCluster.shared().makeMigratedDatabase()
         let client = PostgresClient(
-            PostgresConfiguration(connectionString: database, maximumConnections: 4),
+            PostgresConfiguration.patient(database, maximumConnections: 4),
             logger: logger
         )
         try await body(TokenSigner(client: client, logger: logger), TokenSigner(client: client, logger: logger))

@@ -23,7 +23,7 @@ struct TokenTests {
     private static func withClient(_ body: (PostgresClient) async throws -> Void) async throws {
         let database = try await PostgresCluster.shared().makeMigratedDatabase()
         let client = PostgresClient(
-            PostgresConfiguration(connectionString: database, maximumConnections: 4),
+            PostgresConfiguration.patient(database, maximumConnections: 4),
             logger: logger
         )
         do {

@@ -20,7 +20,7 @@ struct Bench {
     static func with<Result>(_ body: (Bench) async throws -> Result) async throws -> Result {
         let database = try await PostgresCluster.shared().makeMigratedDatabase()
         let client = PostgresClient(
-            PostgresConfiguration(connectionString: database, maximumConnections: 8),
+            PostgresConfiguration.patient(database, maximumConnections: 8),
             logger: quiet
         )
         do {

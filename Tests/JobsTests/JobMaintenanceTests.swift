@@ -3,13 +3,15 @@
 import Jobs
 import Models
 import Postgres
+import TestSupport
 import Testing
 
 @Suite("Job maintenance", .timeLimit(.minutes(2)))
 struct JobMaintenanceTests {
-    private func maintenance(_ test: TestQueue) -> JobMaintenance {
-        let notifier = JobNotifier(client: test.client, logger: TestQueue.logger)
-        return JobMaintenance(client: test.client, notifier: notifier, logger: TestQueue.logger)
+    private func maintenance(_ test: TestQueue, _ client: PostgresClient? = nil) -> JobMaintenance {
+        let client = client ?? test.client
+        let notifier = JobNotifier(client: client, logger: TestQueue.logger)
+        return JobMaintenance(client: client, notifier: notifier, logger: TestQueue.logger)
     }
 
     @Test("rescued jobs are announced to workers, discarded ones to those who wait")
@@ -53,18 +55,21 @@ struct JobMaintenanceTests {
     func outlivesFailures() async throws {
         try await TestQueue.with { test in
             try await test.client.query("ALTER TABLE job RENAME TO job_away")
-            var maintenance = maintenance(test)
-            maintenance.interval = .milliseconds(5)
-            let service = Task { [maintenance] in try await maintenance.run() }
-            await #expect(throws: PostgresError.self) { try await maintenance.runOnce() }
-            try await test.client.query("ALTER TABLE job_away RENAME TO job")
-            let id = try await test.enqueue()
-            _ = try await test.claimOne()
-            try await test.lapse(id)
-            while try await test.row(id).state == .running { await Task.yield() }
-            #expect(try await test.row(id).state == .available)
-            service.cancel()
-            try await service.value
+            try await test.withOwnClient("maintenance") { client in
+                var maintenance = maintenance(test, client)
+                maintenance.interval = .milliseconds(5)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { [maintenance] in try await maintenance.run() }
+                    try await test.untilItHasFailed("maintenance")
+                    try await test.client.query("ALTER TABLE job_away RENAME TO job")
+                    let id = try await test.enqueue()
+                    _ = try await test.claimOne()
+                    try await test.lapse(id)
+                    try await eventually("it is rescued") { try await test.row(id).state == .available }
+                    group.cancelAll()
+                    try await group.waitForAll()
+                }
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ struct JobNotifierTests {
         _ body: (JobNotifier, PostgresClient, inout Heard) async throws -> Void
     ) async throws {
         let database = try await PostgresCluster.shared().makeDatabase()
-        let configuration = PostgresConfiguration(connectionString: database, maximumConnections: 1)
+        let configuration = PostgresConfiguration.patient(database, maximumConnections: 1)
         let client = PostgresClient(configuration, logger: TestQueue.logger)
         let notifier = JobNotifier(client: client, logger: TestQueue.logger)
         try await listening(to: channels, configuration) { heard in try await body(notifier, client, &heard) }

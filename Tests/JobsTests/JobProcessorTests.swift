@@ -219,12 +219,13 @@ struct JobProcessorTests {
         try await TestQueue.with { test in
             let id = try await test.enqueue()
             try await test.client.query("ALTER TABLE job RENAME TO job_away")
-            let (processor, wakeUp) = test.processor { _ in .complete(result: "{}") }
-            try await test.running(processor) {
-                for _ in 0..<3 { wakeUp.wake() }
-                await #expect(throws: PostgresError.self) { try await test.claim() }
-                try await test.client.query("ALTER TABLE job_away RENAME TO job")
-                try await test.untilState(.completed, of: id)
+            try await test.withOwnClient("processor") { client in
+                let (processor, _) = test.processor(client: client) { _ in .complete(result: "{}") }
+                try await test.running(processor) {
+                    try await test.untilItHasFailed("processor")
+                    try await test.client.query("ALTER TABLE job_away RENAME TO job")
+                    try await test.untilState(.completed, of: id)
+                }
             }
         }
     }

@@ -89,9 +89,7 @@ struct LeasedWorkTests {
                 let ending = Task {
                     try await test.queue.complete(job.lease, result: "{}", with: Self.work, on: test.client)
                 }
-                try await eventually("it waits for the heartbeat") {
-                    try await test.count("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1
-                }
+                try await test.client.untilSomebodyWaits(for: transaction)
                 return ending
             }
             #expect(try await ending.value)
@@ -108,9 +106,7 @@ struct LeasedWorkTests {
                 let ending = Task {
                     try await test.queue.complete(job.lease, result: "{}", with: Self.work, on: test.client)
                 }
-                try await eventually("it waits for the thief") {
-                    try await test.count("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1
-                }
+                try await test.client.untilSomebodyWaits(for: transaction)
                 return ending
             }
             let code = try await queueError { _ = try await ending.value }

@@ -18,8 +18,8 @@ struct TestQueue: Sendable {
     static var logger: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 
     static func with<Result>(_ body: (TestQueue) async throws -> Result) async throws -> Result {
-        let configuration = PostgresConfiguration(
-            connectionString: try await PostgresCluster.shared().makeMigratedDatabase(),
+        let configuration = PostgresConfiguration.patient(
+            try await PostgresCluster.shared().makeMigratedDatabase(),
             maximumConnections: 8
         )
         let client = PostgresClient(configuration, logger: logger)
@@ -132,6 +132,31 @@ struct TestQueue: Sendable {
             result: row.5,
             errors: row.6.split(separator: "|").map(String.init)
         )
+    }
+
+    /// Returns when the client's connections have looked for jobs in vain: the table isn't there.
+    func untilItHasFailed(_ client: String) async throws {
+        try await eventually("it has failed") {
+            try await count(
+                """
+                SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND application_name = \(client) AND state = 'idle'
+                    AND query LIKE '%FROM job%'
+                """
+            ) > 0
+        }
+    }
+
+    /// Gives `body` a client of its own with this name.
+    func withOwnClient(_ name: String, _ body: (PostgresClient) async throws -> Void) async throws {
+        var configuration = configuration
+        configuration.applicationName = name
+        let client = PostgresClient(configuration, logger: Self.logger)
+        do { try await body(client) } catch {
+            await client.close()
+            throw error
+        }
+        await client.close()
     }
 
     func count(_ query: Query) async throws -> Int {

@@ -170,11 +170,11 @@ struct BlobStoreTests {
                     try await stores.client.withTransaction { first in
                         try await stores.usages.lock(stores.organization, on: first)
                         group.addTask { try await stores.blobs.unplace(placement, on: stores.client) }
-                        try await stores.untilSomebodyWaits(for: first)
+                        try await stores.client.untilSomebodyWaits(for: first)
                         try await stores.store(image, of: other)
                         try await stores.usages.lock(other, on: second)
                     }
-                    try await stores.untilSomebodyWaits(for: second)
+                    try await stores.client.untilSomebodyWaits(for: second)
                     try await second.query(
                         "SELECT 1 FROM blob WHERE digest = \(placement.digest.description) FOR NO KEY UPDATE"
                     )

@@ -64,7 +64,7 @@ struct DeletionTests {
                     """
                 )
                 group.addTask { try await deleting() }
-                try await stores.untilSomebodyWaits(for: transaction)
+                try await stores.client.untilSomebodyWaits(for: transaction)
                 return try await stores.members(of: repository)
             }
             try await group.waitForAll()
@@ -152,7 +152,7 @@ struct DeletionTests {
                         "SELECT 1 FROM tag WHERE repository_id = \(repository.rawValue) FOR UPDATE"
                     )
                     group.addTask { try await stores.organizations.delete(stores.organization, on: stores.client) }
-                    try await stores.untilSomebodyWaits(for: transaction)
+                    try await stores.client.untilSomebodyWaits(for: transaction)
                     try await transaction.query("DELETE FROM tag WHERE repository_id = \(repository.rawValue)")
                 }
                 try await group.waitForAll()

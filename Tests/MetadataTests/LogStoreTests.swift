@@ -24,6 +24,7 @@ struct LogStoreTests {
 
     @Test("each day has its partition, old ones go, and many who keep them don't get in each other's way")
     func partitioning() async throws {
+        try await untilDayIsLong()
         try await Self.withLog { client in
             let store = LogStore()
             #expect(try await Self.partitions(client) == ["log_entry_default"])

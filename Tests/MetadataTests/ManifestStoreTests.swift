@@ -268,7 +268,7 @@ struct ManifestStoreTests {
                 let insert = "INSERT INTO blob (digest) VALUES"
                 try await transaction.query("\(unescaped: insert) (\(layers[0].digest.rawValue))")
                 let storing = Task { try await stores.store(image) }
-                try await stores.untilSomebodyWaits(for: transaction)
+                try await stores.client.untilSomebodyWaits(for: transaction)
                 try await transaction.query("\(unescaped: insert) (\(layers[1].digest.rawValue))")
                 return storing
             }

@@ -4,6 +4,7 @@ import Metadata
 import Models
 import OCI
 import Postgres
+import TestSupport
 import Testing
 
 @Suite("Upstream settings", .timeLimit(.minutes(2)))
@@ -88,7 +89,7 @@ struct ProxyCacheStoreTests {
                 // Back to what everybody else still sees.
                 let settings = try Self.settings("quay.io")
                 let back = Task { try await Self.proxies.update(settings, of: stores.organization, on: stores.client) }
-                try await stores.untilSomebodyWaits(for: transaction)
+                try await stores.client.untilSomebodyWaits(for: transaction)
                 return back
             }
             #expect(try await back.value)

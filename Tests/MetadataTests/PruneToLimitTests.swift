@@ -30,7 +30,7 @@ struct PruneToLimitTests {
                     group.addTask {
                         try await AdmissionStore().pruneToLimit(stores.organization, on: stores.client).count
                     }
-                    try await stores.untilSomebodyWaits(for: transaction)
+                    try await stores.client.untilSomebodyWaits(for: transaction)
                     return try await stores.count(
                         """
                         SELECT count(*) FROM tag

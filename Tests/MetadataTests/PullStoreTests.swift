@@ -55,7 +55,7 @@ struct PullStoreTests {
                     let pulled = ContinuousClock.now
                     group.addTask { try await PullStore().touch([touch: pulled], on: busy) }
                     let after = try await connection.query("SELECT clock_timestamp()::text").decodeFirst(String.self)
-                    try await connection.query("SELECT pg_sleep(2)")
+                    try await connection.query("SELECT pg_sleep(8)")
                     return after
                 }
                 try await group.waitForAll()
@@ -87,7 +87,7 @@ struct PullStoreTests {
                     try await PullStore().touch([touch: .now], on: stores.client)
                 }
                 #expect(error?.sqlState == .lockNotAvailable)
-                #expect(ContinuousClock.now - start < .seconds(9), "others wait for ten")
+                #expect(ContinuousClock.now - start < .seconds(45), "others wait for sixty")
                 try await transaction.query(
                     "DELETE FROM repository_manifest WHERE repository_id = \(repository.rawValue)"
                 )

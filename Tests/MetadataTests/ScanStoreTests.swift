@@ -92,7 +92,7 @@ struct ScanStoreTests {
                 // The twin isn't among them: nobody sees it yet.
                 _ = try await scene.scans.queue(completed, on: transaction)
                 let storing = Task { try await scene.store(twin) }
-                try await scene.stores.untilSomebodyWaits(for: transaction)
+                try await scene.stores.client.untilSomebodyWaits(for: transaction)
                 return storing
             }
             #expect(try await scene.state(try await storing.value) == .queued)

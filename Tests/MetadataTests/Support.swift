@@ -31,7 +31,7 @@ enum TestDatabase {
         _ body: (PostgresClient) async throws -> Result
     ) async throws -> Result {
         let client = PostgresClient(
-            PostgresConfiguration(connectionString: connectionString, maximumConnections: 8),
+            PostgresConfiguration.patient(connectionString, maximumConnections: 8),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
         do {
@@ -133,15 +133,6 @@ struct Stores: Sendable {
             organization: organization,
             on: client
         )
-    }
-
-    /// Returns once another transaction waits for something that this one holds.
-    func untilSomebodyWaits(for transaction: Connection) async throws {
-        let holder: Int? = try await transaction.query("SELECT pg_backend_pid()").decodeFirst(Int.self)
-        try await eventually("somebody waits") {
-            try await count("SELECT count(*) FROM pg_stat_activity WHERE \(holder)::int = ANY(pg_blocking_pids(pid))")
-                == 1
-        }
     }
 
     func count(_ query: Query) async throws -> Int? {

@@ -185,7 +185,7 @@ struct TagStoreTests {
             let waiter = try await stores.client.withTransaction { transaction in
                 try await point(first, transaction)
                 let waiter = Task { try await stores.client.withTransaction { try await point(second, $0) } }
-                try await stores.untilSomebodyWaits(for: transaction)
+                try await stores.client.untilSomebodyWaits(for: transaction)
                 return waiter
             }
             try await waiter.value

@@ -38,7 +38,7 @@ struct WebhookTests {
     private func deliver(to webhook: Webhook?, attempts: Int = 5) async throws -> (Int, String, String) {
         let database = try await PostgresCluster.shared().makeMigratedDatabase()
         let client = PostgresClient(
-            PostgresConfiguration(connectionString: database, maximumConnections: 4),
+            PostgresConfiguration.patient(database, maximumConnections: 4),
             logger: Self.logger
         )
         let transport = HTTPTransport(

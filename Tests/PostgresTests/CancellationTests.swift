@@ -34,7 +34,7 @@ struct CancellationTests {
                     #expect(try await client.backend() == backend, "the same connection, at once")
                 }
                 // The best of three: a busy machine may hold up one of them.
-                #expect(try #require(times.min()) < .seconds(5), "\(times)")
+                #expect(try #require(times.min()) < .seconds(20), "\(times)")
             }
         }
     }
@@ -73,7 +73,8 @@ struct CancellationTests {
     @Test("a statement that is cancelled while it is on its way to the server ends, too")
     func onItsWay() async throws {
         try await TestServer.withClient(maximumConnections: 1) {
-            $0.queryTimeout = .seconds(5)
+            // One that isn't cancelled ends as a timeout.
+            $0.queryTimeout = .seconds(25)
         } _: { client in
             _ = try await client.backend()
             for round in 0..<60 {
@@ -87,19 +88,27 @@ struct CancellationTests {
 
     @Test("a cancellation ends no other task's statement")
     func others() async throws {
-        try await TestServer.withClient(maximumConnections: 2) { client in
-            let isAsleep = Latch()
-            try await client.withConnection { connection in
-                async let other = client.query("SELECT pg_sleep(0.3), 7")
-                let work = Task {
-                    isAsleep.open()
-                    try await connection.query("SELECT pg_sleep(60)")
+        let name = TestServer.uniqueName("others")
+        try await TestServer.withClient { watcher in
+            try await TestServer.withClient(name: name) { client in
+                try await watcher.withConnection { holder in
+                    try await holder.query("SELECT pg_advisory_lock(4712)")
+                    async let other = client.query("SELECT pg_advisory_lock(4712)::text, 7")
+                    let work = Task { try await client.query("SELECT pg_sleep(60)") }
+                    try await eventually("both are at it") {
+                        try await watcher.query(
+                            """
+                            SELECT 1 FROM pg_stat_activity WHERE application_name = \(name) AND state = 'active'
+                                AND (wait_event = 'PgSleep' OR wait_event_type = 'Lock')
+                            """
+                        ).count == 2
+                    }
+                    work.cancel()
+                    await #expect(throws: CancellationError.self) { try await work.value }
+                    try await holder.query("SELECT pg_advisory_unlock(4712)")
+                    let (_, seven) = try #require(try await other.decodeFirst((String, Int).self))
+                    #expect(seven == 7)
                 }
-                await isAsleep.wait()
-                work.cancel()
-                await #expect(throws: CancellationError.self) { try await work.value }
-                let (_, seven) = try #require(try await other.decodeFirst((String, Int).self))
-                #expect(seven == 7)
             }
         }
     }
@@ -108,7 +117,7 @@ struct CancellationTests {
     func queryDeadline() async throws {
         try await TestServer.withClient(maximumConnections: 1) {
             // Statements that take no time have to keep it as well, on a busy machine.
-            $0.queryTimeout = .seconds(3)
+            $0.queryTimeout = .seconds(10)
         } _: { client in
             let before = try await client.backend()
             let error = try await postgresError { try await client.query("SELECT pg_sleep(60)") }
@@ -170,7 +179,7 @@ struct CancellationTests {
     func unheard() async throws {
         let cluster = try await PostgresCluster.own()
         var configuration = PostgresConfiguration(connectionString: try await cluster.makeDatabase())
-        configuration.queryTimeout = .seconds(3)
+        configuration.queryTimeout = .seconds(10)
         let client = PostgresClient(configuration, logger: TestServer.logger)
         let before = try await client.backend()
         try await cluster.frozen {

@@ -109,7 +109,7 @@ struct CopyTests {
     @Test("one that can't begin in time ends as a timeout, and the connection goes on")
     func overdue() async throws {
         try await withTable(maximumConnections: 2) {
-            $0.queryTimeout = .seconds(3)
+            $0.queryTimeout = .seconds(10)
         } _: { client, table in
             try await client.withTransaction { holder in
                 try await holder.query("LOCK TABLE \(unescaped: table)")

@@ -12,6 +12,7 @@ struct PoolTests {
     private func hold(_ client: PostgresClient, until latch: Latch) async -> Task<Void, any Error> {
         let isHeld = Latch()
         let holder = Task {
+            defer { isHeld.open() }  // who can't get one is not waited for
             try await client.withConnection { _ in
                 isHeld.open()
                 await latch.wait()

@@ -19,14 +19,11 @@ enum TestServer {
         maximumConnections: Int = 2,
         name: String = "tests"
     ) async throws -> PostgresConfiguration {
-        var configuration = PostgresConfiguration(
-            connectionString: try await connectionString,
+        .patient(
+            try await connectionString,
             applicationName: name,
             maximumConnections: maximumConnections
         )
-        // Hundreds of tests share the machine.
-        configuration.acquireTimeout = .seconds(60)
-        return configuration
     }
 
     /// Gives `body` a client of its own.

@@ -104,21 +104,25 @@ struct TransactionTests {
 
     @Test("cancelled in the middle of a statement, a transaction is undone and its connection goes on")
     func cancelledInStatement() async throws {
-        try await withTable(maximumConnections: 1) { client, table in
-            let before = try await client.backend()
-            let isInside = Latch()
-            let work = Task {
-                try await client.withTransaction { transaction in
-                    try await transaction.query("INSERT INTO \(unescaped: table) VALUES (1)")
-                    isInside.open()
-                    try await transaction.query("SELECT pg_sleep(60)")
+        try await TestServer.withClient { watcher in
+            try await withTable(maximumConnections: 1) { client, table in
+                let before = try await client.backend()
+                let work = Task {
+                    try await client.withTransaction { transaction in
+                        try await transaction.query("INSERT INTO \(unescaped: table) VALUES (1)")
+                        try await transaction.query("SELECT pg_sleep(60)")
+                    }
                 }
+                try await eventually("the server sleeps") {
+                    try await watcher.query(
+                        "SELECT 1 FROM pg_stat_activity WHERE pid = \(before) AND wait_event = 'PgSleep'"
+                    ).count == 1
+                }
+                work.cancel()
+                await #expect(throws: CancellationError.self) { try await work.value }
+                #expect(try await numbers(table, on: client).isEmpty)
+                #expect(try await client.backend() == before)
             }
-            await isInside.wait()
-            work.cancel()
-            await #expect(throws: CancellationError.self) { try await work.value }
-            #expect(try await numbers(table, on: client).isEmpty)
-            #expect(try await client.backend() == before)
         }
     }
 
@@ -128,6 +132,7 @@ struct TransactionTests {
             let before = try await client.backend()
             let isInside = Latch()
             let work = Task {
+                defer { isInside.open() }  // a failure is waited for no longer
                 try await client.withTransaction { transaction in
                     try await transaction.query("INSERT INTO \(unescaped: table) VALUES (1)")
                     isInside.open()

@@ -57,7 +57,7 @@ struct PullBench: Sendable {
     ) async throws {
         // The first who asks waits until a server has started: not on a thread that other tests need.
         let connectionString = try await PostgresCluster.shared().makeMigratedDatabase()
-        let database = PostgresConfiguration(connectionString: connectionString)
+        let database = PostgresConfiguration.patient(connectionString)
         client = PostgresClient(database, logger: logger)
         storage = try FileBlobStorage(root: folder + "/storage")
         hub = ChangeHub(database, logger: logger)

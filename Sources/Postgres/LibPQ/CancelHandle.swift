@@ -9,23 +9,26 @@ import Synchronization
 /// `@unchecked`: `PQcancel` is documented as safe to call from any thread on a handle that nobody frees meanwhile, and
 /// only `deinit` frees it.
 final class CancelHandle: @unchecked Sendable {
-    /// `PQcancel` has no deadline of its own: a server that doesn't answer holds it up.
-    private static let patience: DispatchTimeInterval = .seconds(5)
-
     private let handle: OpaquePointer?
+    private let patience: DispatchTimeInterval
     /// Number of the statement that runs; nil between statements.
     private let current = Mutex<UInt64?>(nil)
     /// Requests that are on their way.
     private let requests = DispatchGroup()
 
-    init(_ connection: PQConnection) { handle = PQgetCancel(connection.handle) }
+    /// - Parameter patience: how long a request may take; `PQcancel` has no deadline of its own, and a server that doesn't
+    ///   answer holds it up
+    init(_ connection: PQConnection, patience: Duration) {
+        handle = PQgetCancel(connection.handle)
+        self.patience = .milliseconds(Int(patience / .milliseconds(1)))
+    }
 
     deinit { PQfreeCancel(handle) }
 
     /// Says that a statement begins. Blocks while a request for the one before is on its way, which could hit this one.
     /// - Throws: ``PostgresError`` `connectionLost` when it doesn't arrive
     func begin(_ statement: UInt64) throws(PostgresError) {
-        guard requests.wait(timeout: .now() + Self.patience) == .success else {
+        guard requests.wait(timeout: .now() + patience) == .success else {
             throw PostgresError(.connectionLost, "the server doesn't take a cancellation")
         }
         current.withLock { $0 = statement }

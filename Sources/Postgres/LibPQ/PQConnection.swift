@@ -12,12 +12,16 @@ final class PQConnection {
     /// Statements that the server was asked to prepare. One that wasn't confirmed in time may be prepared nevertheless, so its
     /// name isn't used again.
     private var preparations = 0
-
     /// How long a cancelled or overdue statement may take to end before the connection is given up.
-    private static let drainTime: Duration = .seconds(5)
+    private let cancelPatience: Duration
 
     /// Connects within the deadline. Throws ``PostgresError`` `connect`.
-    init(connectionString: String, applicationName: String, timeout: Duration) throws(PostgresError) {
+    init(
+        connectionString: String,
+        applicationName: String,
+        timeout: Duration,
+        cancelPatience: Duration
+    ) throws(PostgresError) {
         // Keywords after dbname win over what is in the string.
         let parameters = [
             ("dbname", connectionString), ("fallback_application_name", applicationName), ("client_encoding", "UTF8"),
@@ -27,6 +31,7 @@ final class PQConnection {
         }
         guard let handle = started else { throw PostgresError(.connect, "out of memory") }
         self.handle = handle
+        self.cancelPatience = cancelPatience
         try connect(until: clock.now + timeout)
         _ = PQsetNoticeProcessor(handle, { _, _ in }, nil)  // notices would go to standard error
         _ = PQsetnonblocking(handle, 1)
@@ -166,7 +171,7 @@ final class PQConnection {
                 guard !isOverdue else { throw PostgresError(.connectionLost, "a statement couldn't be ended") }
                 isOverdue = true
                 cancel()
-                deadline = clock.now + Self.drainTime
+                deadline = clock.now + cancelPatience
                 continue
             }
             guard let result = PQgetResult(handle) else { break }

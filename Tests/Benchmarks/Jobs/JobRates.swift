@@ -70,6 +70,7 @@ struct JobRates: AsyncParsableCommand {
             for worker in 0..<workers { group.addTask { try await work(worker) } }
             return try await group.reduce(0, +)
         }
+        guard total == jobs / workers * workers else { throw ValidationError("\(total) of \(jobs) jobs were there") }
         return Int(Double(total) / ((ContinuousClock.now - start) / .seconds(1)))
     }
 }

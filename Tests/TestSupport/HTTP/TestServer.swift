@@ -30,11 +30,18 @@ package enum TestServer {
             logger: logger
         )
         return try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await server.run() }
-            var port = 0
-            for await announced in ports {
-                port = announced
+            group.addTask {
+                defer { announce.finish() }
+                try await server.run()
+            }
+            var announced: Int?
+            for await port in ports {
+                announced = port
                 break
+            }
+            guard let port = announced else {
+                try await group.waitForAll()  // the server's own error
+                throw TestSupportError("the server ended before it listened")
             }
             let result: Swift.Result<Result, any Error>
             do { result = .success(try await body(port)) } catch { result = .failure(error) }

@@ -81,7 +81,7 @@ package final class Deployment: Sendable {
         var logger = Logger(label: "deployment")
         logger.logLevel = .error
         client = PostgresClient(
-            PostgresConfiguration(connectionString: database, maximumConnections: 4),
+            PostgresConfiguration.patient(database, maximumConnections: 4),
             logger: logger
         )
         for proxy in proxies {

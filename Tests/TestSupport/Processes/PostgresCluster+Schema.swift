@@ -13,7 +13,7 @@ extension PostgresCluster {
     package func migrateDatabase() async throws -> String {
         let database = try await makeDatabase()
         let client = PostgresClient(
-            PostgresConfiguration(connectionString: database, maximumConnections: 1),
+            PostgresConfiguration.patient(database, maximumConnections: 1),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
         do { try await Migrator().migrate(client) } catch {

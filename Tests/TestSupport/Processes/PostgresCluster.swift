@@ -39,7 +39,14 @@ package final class PostgresCluster: Sendable {
             }
             let server = try Self.server(in: folder)
             kill(server, SIGINT)
-            while kill(server, 0) == 0 { usleep(10_000) }  // another process: there is nothing to wait on
+            let deadline = ContinuousClock.now + .seconds(60)
+            while kill(server, 0) == 0 {
+                guard ContinuousClock.now < deadline else {
+                    kill(server, SIGQUIT)
+                    throw TestSupportError("PostgreSQL doesn't stop")
+                }
+                usleep(10_000)  // another process: there is nothing to wait on
+            }
         }
     }
 
@@ -72,7 +79,14 @@ package final class PostgresCluster: Sendable {
     package func makeDatabase(like original: String? = nil) async throws -> String {
         let name = "test_\(databases.add(1, ordering: .relaxed).newValue)"
         let template = original?.split(separator: "dbname=").last.map { " TEMPLATE \($0)" } ?? ""
-        try await Self.blocking { try self.psql("CREATE DATABASE \(name)\(template)") }
+        try await Self.blocking {
+            // Connections to the original end when the server comes to it, for which it waits 5 s.
+            for attempt in 1... {
+                do { return try self.psql("CREATE DATABASE \(name)\(template)") } catch let error as TestSupportError {
+                    guard attempt < 5, error.description.contains("being accessed by other users") else { throw error }
+                }
+            }
+        }
         return connectionString(name)
     }
 
@@ -128,7 +142,7 @@ package final class PostgresCluster: Sendable {
     }
 
     private func awaitServer() throws {
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(120)
         while true {
             do { return try psql("SELECT 1") } catch {
                 guard ContinuousClock.now < deadline else { throw error }
@@ -164,7 +178,7 @@ package final class PostgresCluster: Sendable {
             unlink(path)
         }
         let child = try Child(words, output: output)
-        guard let status = child.wait(within: .seconds(60)) else {
+        guard let status = child.wait(within: .seconds(180)) else {
             child.kill(SIGKILL)
             throw TestSupportError("\(words.joined(separator: " ")) doesn't end")
         }

@@ -10,7 +10,12 @@ package func run(
     _ arguments: [String],
     within limit: Duration = .seconds(60)
 ) async throws -> String {
-    let process = try TestProcess("/usr/bin/env", [program] + arguments)
+    // Away from the cooperative pool: starting a program blocks until it has started.
+    let process = try await withCheckedThrowingContinuation { continuation in
+        DispatchQueue.global().async {
+            continuation.resume(with: Result { try TestProcess("/usr/bin/env", [program] + arguments) })
+        }
+    }
     let status = try await process.exitStatus(within: limit)
     let text = process.lines.joined(separator: "\n")
     guard status == 0 else {
