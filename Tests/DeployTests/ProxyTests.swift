@@ -38,7 +38,7 @@ struct ProxyTests {
             }
             let file = folder.path + "/haproxy.cfg"
             try text.write(toFile: file, atomically: true, encoding: .utf8)
-            let process = try TestProcess("/usr/bin/env", ["haproxy", "-db", "-f", file])
+            let process = try await TestProcess("/usr/bin/env", ["haproxy", "-db", "-f", file])
             try await eventually("HAProxy is ready") {
                 let answer = try? await run("curl", ["-sf", "http://127.0.0.1:\(internalPort)/readyz"])  // not yet
                 return answer != nil

@@ -26,7 +26,9 @@ struct SettingsFileTests {
     func defaults() throws {
         let text = try String(contentsOfFile: Repository.root + "/deploy/config.yaml", encoding: .utf8)
         let readme = try String(contentsOfFile: Repository.root + "/README.md", encoding: .utf8)
-        for match in text.matches(of: /(?m)^# ([A-Z0-9_]+): (.*)$/) {
+        let examples = text.matches(of: /(?m)^# ([A-Z0-9_]+): (.*)$/)
+        #expect(!examples.isEmpty)
+        for match in examples {
             let row = try #require(
                 readme.split(separator: "\n").first { $0.hasPrefix("| `\(match.1)` |") },
                 "\(match.1)"

@@ -256,7 +256,7 @@ import Testing
                 expectServed(try await deployment.registry.get("/v2/up/a/b/manifests/t"), Self.image.bytes)
                 let environment = try await deployment.operatorEnvironment()
                 // It keeps a folder of its own wherever it runs.
-                let process = try TestProcess(
+                let process = try await TestProcess(
                     "/bin/sh",
                     [
                         "-c", #"cd "$1" && shift && exec "$@""#, "sh", deployment.storage.path,

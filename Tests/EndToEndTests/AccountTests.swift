@@ -226,13 +226,18 @@ import Testing
     @Test("who sets many passwords at the same time is told to wait")
     func manyPasswords() async throws {
         try await Self.with { scene in
-            let answers = try await withThrowingTaskGroup(of: TestClient.Answer.self) { group in
-                for _ in 0..<50 {
-                    group.addTask {
-                        try await scene.call(.put, "superuser/users/anna", #"{"password":"another password"}"#)
+            var answers: [TestClient.Answer] = []
+            // A client that is too slow to be many at the same time tries again.
+            try await eventually("somebody is told") {
+                answers += try await withThrowingTaskGroup(of: TestClient.Answer.self) { group in
+                    for _ in 0..<50 {
+                        group.addTask {
+                            try await scene.call(.put, "superuser/users/anna", #"{"password":"another password"}"#)
+                        }
                     }
+                    return try await group.reduce(into: []) { $0.append($1) }
                 }
-                return try await group.reduce(into: []) { $0.append($1) }
+                return answers.contains { $0.status == 429 }
             }
             #expect(Set(answers.map(\.status)) == [200, 429])
             let busy = answers.filter { $0.status == 429 }

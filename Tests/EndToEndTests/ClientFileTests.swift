@@ -41,9 +41,12 @@ struct ClientFileTests {
         _ path: String,
         by deployment: Deployment,
         sourceLocation: SourceLocation = #_sourceLocation
-    ) {
-        let lines = deployment.frontends[0].lines.filter { $0.contains(path) }
-        #expect(lines.count >= 4, "\(lines)", sourceLocation: sourceLocation)
+    ) async throws {
+        var lines: [String] = []
+        try await eventually("it was asked for what belongs to \(path)") {
+            lines = deployment.frontends[0].lines.filter { $0.contains(path) }
+            return lines.count >= 4
+        }
         let refused = lines.filter { !$0.contains("status=20") }
         #expect(refused.isEmpty, sourceLocation: sourceLocation)
     }
@@ -64,7 +67,7 @@ struct ClientFileTests {
             try await containerd.pull("\(upstream)/library/app:v1", hosts: work + "/hosts")
             let listed = try await containerd.ctr(["image", "ls"])
             #expect(listed.contains(digest), "\(listed)")
-            Self.expectServed("/v2/library/app/", by: deployment)
+            try await Self.expectServed("/v2/library/app/", by: deployment)
         }
     }
 
@@ -84,7 +87,7 @@ struct ClientFileTests {
             let pulled = try await run("env", podman + ["image", "inspect", "--format", "{{.Digest}}", image])
             #expect(pulled.contains(digest), "\(pulled)")
             try await run("env", podman + ["rmi", image])
-            Self.expectServed("/v2/docker/library/app/", by: deployment)
+            try await Self.expectServed("/v2/docker/library/app/", by: deployment)
         }
     }
 
@@ -104,7 +107,7 @@ struct ClientFileTests {
             try await run("skopeo", ["copy", "-q", "--src-tls-verify=false", image, "dir:\(work)/out"])
             let inspect = ["inspect", "--tls-verify=false", "--format", "{{.Digest}}", image]
             #expect(try await run("skopeo", inspect).contains(digest))
-            Self.expectServed("/v2/library/app/", by: deployment)
+            try await Self.expectServed("/v2/library/app/", by: deployment)
         }
     }
 }

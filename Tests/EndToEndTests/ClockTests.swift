@@ -52,7 +52,7 @@ import Testing
     func renewal() async throws {
         try await Self.withTag { _, deployment in
             let digest = "/v2/up/a/b/manifests/\(Self.old.digest)"
-            let almost = "UPDATE tag SET expires_at = now() + interval '10 seconds', last_pulled_at = NULL"
+            let almost = "UPDATE tag SET expires_at = now() + interval '10 minutes', last_pulled_at = NULL"
             for (settings, path) in [
                 ("freshness_s = 0", Self.path), ("freshness_s = 600", Self.path), ("freshness_s = 600", digest),
             ] {
@@ -128,7 +128,7 @@ import Testing
             upstream.add(index, to: "a/b", tag: "multi")
             _ = try await deployment.pullRecorded("/v2/up/a/b/manifests/multi", tag: "multi")
             try await deployment.client.query(
-                "UPDATE tag SET last_pulled_at = NULL, expires_at = now() + interval '9 s'"
+                "UPDATE tag SET last_pulled_at = NULL, expires_at = now() + interval '10 minutes'"
             )
             _ = try await deployment.pullRecorded("/v2/up/a/b/manifests/\(Self.old.digest)", tag: "multi")
             let expiry = try await deployment.client.query(

@@ -17,6 +17,7 @@ import Testing
         try await ScriptedUpstream.with { upstream in
             let environment = Deployment.shortLease
             try await Deployment.with(["up=\(upstream.url)"], frontends: 2, environment: environment) { deployment in
+                var hasLateOne = false
                 for round in 0..<6 {
                     let fixture = BlobFixture(seed: 100 + UInt64(round), size: Self.size)
                     let blob = ImageFixture.Blob.fixture(fixture)
@@ -51,10 +52,13 @@ import Testing
                     // More than one when a slow machine keeps a heartbeat longer than the lease lasts.
                     let ranges = upstream.requests.filter { $0.path.contains("/blobs/") }.map { $0.headers[.range] }
                     #expect(ranges.count >= 2)
-                    #expect(round == 0 || !ranges.dropFirst().contains(nil), "round \(round)")
+                    // One that was thought dead while it still had the partial left the next one none.
+                    let isLate = victim.lines.contains { $0.contains("lease lost") || $0.contains("jobs rescued") }
+                    hasLateOne = hasLateOne || isLate
+                    #expect(round == 0 || isLate || !ranges.dropFirst().contains(nil), "round \(round)")
                 }
                 try await eventually("every blob is published") { try deployment.published().count == 6 }
-                #expect(try deployment.partials().isEmpty)
+                if !hasLateOne { #expect(try deployment.partials().isEmpty) }
             }
         }
     }
@@ -81,8 +85,10 @@ import Testing
                 let got = try await client.digest
                 #expect(got == blob.digest)
                 try await zombie.line(containing: "lease lost")
-                try await eventually("the zombie's partial is gone") { try deployment.partials().isEmpty }
-                #expect(try deployment.published().count == 1)
+                // A sweep, if the zombie couldn't do it itself; and it may have published before it noticed.
+                try await eventually("nothing of the zombie is left", within: .seconds(180)) {
+                    try deployment.partials().isEmpty && deployment.published().count == 1
+                }
                 #expect(try await deployment.registry.digest(path).digest == blob.digest)
             }
         }
@@ -107,7 +113,10 @@ import Testing
                         WHERE kind = 'blob_fetch' AND state = 'running'
                         """
                     )
-                    try await deployment.fetchers[0].line(containing: "lease lost")
+                    // By its heartbeats, or when it couldn't have the lock and goes to say so.
+                    try await eventually("it has noticed") {
+                        deployment.fetchers[0].lines.contains { $0.contains("lease lost") || $0.contains("leaseLost") }
+                    }
                 }
                 try await eventually("it has taken them back") { try deployment.published().isEmpty }
                 // The thief is a dead one.

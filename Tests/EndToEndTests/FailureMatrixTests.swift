@@ -107,6 +107,11 @@ import Testing
                 fetchers: 2,
                 environment: failure.way.deadlines
             ) { deployment in
+                // Its deadlines bind a good upstream on a slow machine as well.
+                try await eventually("the image is here") {
+                    try await deployment.registry.get(Self.path).status == 200
+                }
+                try await deployment.forgetFailures()
                 expectServed(try await deployment.pullRecorded(Self.path, tag: "t"), Self.image.bytes)
                 try await breaking(failure, upstream, deployment) {
                     try await fresh(deployment, upstream)
@@ -169,7 +174,7 @@ import Testing
         #expect(got.errorCode == failure.code, "\(comment): \(got.text)")
         if let seconds = failure.retryAfter { #expect(got.headers[.retryAfter] == seconds, comment) }
         #expect(got.text.contains("upstream"), "\(comment): the message names the upstream: \(got.text)")
-        let line = try await deployment.frontends[0].line(containing: "outcome=error")
+        let line = try await deployment.frontends[0].line(containing: "outcome=error path=\(path) ")
         #expect(line.contains("status=\(failure.status)"))
     }
 

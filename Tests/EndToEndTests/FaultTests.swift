@@ -186,13 +186,13 @@ import Testing
             upstream.fault("/blobs/", .stall(after: Self.size / 2, gate), times: 1)
             expectServed(try await deployment.registry.get(path), Self.fixture.bytes)
             gate.open()
-            #expect(upstream.requests.count == 2)
+            #expect(upstream.requests.count >= 2)
         }
     }
 
     @Test("an upstream that stalls for good: the client is cut off, the cause is kept, nothing is published")
     func stallForGood() async throws {
-        try await Self.withFault(["ENTREPOT_UPSTREAM_IDLE_TIMEOUT": "100ms"]) { upstream, deployment, path in
+        try await Self.withFault(["ENTREPOT_UPSTREAM_IDLE_TIMEOUT": "1s"]) { upstream, deployment, path in
             let gate = Gate()
             upstream.fault("/blobs/", .stall(after: 0, gate))
             let got = try await deployment.registry.get(path)

@@ -79,14 +79,15 @@ struct HealthTests {
             let blobs = deployment.storage.path + "/storage"
             for process in processes {
                 let health = try await process.internalClient()
-                #expect(try await health.get("/readyz").status == 200)
+                try await eventually("it is ready") { try await health.get("/readyz").status == 200 }
                 try FileManager.default.moveItem(atPath: blobs, toPath: blobs + ".away")
-                let answer = try await health.get("/readyz")
-                #expect(answer.status == 503)
-                #expect(answer.text == "not ready: storage\n")
+                try await eventually("it misses its storage") {
+                    let answer = try await health.get("/readyz")
+                    return answer.status == 503 && answer.text == "not ready: storage\n"
+                }
                 #expect(try await health.get("/livez").status == 200)
                 try FileManager.default.moveItem(atPath: blobs + ".away", toPath: blobs)
-                #expect(try await health.get("/readyz").status == 200)
+                try await eventually("it is ready again") { try await health.get("/readyz").status == 200 }
             }
             let left = try FileManager.default.contentsOfDirectory(atPath: blobs)
             #expect(!left.contains { $0.hasPrefix(".check") })
@@ -110,7 +111,7 @@ struct HealthTests {
 
     @Test("a frontend that leaves says so before it stops accepting")
     func departure() async throws {
-        let environment = ["ENTREPOT_SHUTDOWN_DELAY": "10s"]
+        let environment = ["ENTREPOT_SHUTDOWN_DELAY": "25s"]
         try await Deployment.with([], fetchers: 0, environment: environment) { deployment in
             let frontend = deployment.frontends[0]
             let health = try await frontend.internalClient()
@@ -135,7 +136,9 @@ struct HealthTests {
                 try await deployment.frontends[0].internalClient(),
                 try await deployment.fetchers[0].internalClient(),
             ]
-            for service in services { #expect(try await service.get("/readyz").status == 200) }
+            for service in services {
+                try await eventually("it is ready") { try await service.get("/readyz").status == 200 }
+            }
             let server = try await PostgresCluster.shared().connectionString("postgres")
             let drop = "DROP DATABASE \(database) WITH (FORCE)"
             #expect(try await TestProcess("/usr/bin/env", ["psql", "-Xqc", drop, server]).exitStatus() == 0)
@@ -154,7 +157,7 @@ struct HealthTests {
         let port = try freePort()
         let environment = ["ENTREPOT_INTERNAL_ADDRESS": "0.0.0.0:\(port)"]
         try await Deployment.with([], frontends: 0, environment: environment) { deployment in
-            let well = try TestProcess(entrepot, ["ready"], environment: environment)
+            let well = try await TestProcess(entrepot, ["ready"], environment: environment)
             #expect(try await well.exitStatus() == 0)
             #expect(well.lines == ["ok"])
 
@@ -162,13 +165,15 @@ struct HealthTests {
             let database = try #require(try await deployment.client.query(query).decode(String.self).first)
             let server = try await PostgresCluster.shared().connectionString("postgres")
             try await run("psql", ["-Xqc", "DROP DATABASE \(database) WITH (FORCE)", server])
-            let ill = try TestProcess(entrepot, ["ready", "127.0.0.1:\(port)"])
+            let ill = try await TestProcess(entrepot, ["ready", "127.0.0.1:\(port)"])
             #expect(try await ill.exitStatus() == 1)
             #expect(ill.lines == ["not ready: database"])
         }
-        let nobody = try TestProcess(entrepot, ["ready"], environment: environment)
+        let closed = try ClosedPort()
+        let silent = ["ENTREPOT_INTERNAL_ADDRESS": "0.0.0.0:\(closed.port)"]
+        let nobody = try await TestProcess(entrepot, ["ready"], environment: silent)
         #expect(try await nobody.exitStatus() == 5)
-        let unknown = try TestProcess(entrepot, ["ready"])
+        let unknown = try await TestProcess(entrepot, ["ready"])
         #expect(try await unknown.exitStatus() == 2, "the default takes any port")
     }
 }

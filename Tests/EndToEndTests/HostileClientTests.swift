@@ -21,9 +21,14 @@ import Testing
         try await Deployment.with([], fetchers: 0) { deployment in
             let port = try #require(deployment.registry.base.split(separator: ":").last.flatMap { Int($0) })
             for request in requests {
-                let answer = try await rawExchange(port: port, request + "")
+                let answer = try await rawExchange(port: port, request)
                 #expect(!answer.contains("smuggled"), "\(request.prefix(90)): \(answer.prefix(300))")
+                #expect(
+                    answer.isEmpty || answer.hasPrefix("HTTP/1.1 400 "),
+                    "\(request.prefix(90)): \(answer.prefix(300))"
+                )
             }
+            try await deployment.heard()
             let alive = try await deployment.registry.get("/v2/")
             #expect(alive.status == 401)
             #expect(!deployment.frontends[0].lines.contains { $0.contains("smuggled") })
@@ -104,6 +109,7 @@ import Testing
             for name in names {
                 #expect(try await deployment.registry.get(name).status == 400, "\(name)")
             }
+            try await deployment.heard()
             #expect(!deployment.frontends[0].lines.contains { $0.hasPrefix("INJECTED") })
             let tags = try await deployment.registry.get("/v2/up/a/tags/list")
             #expect(tags.status == 503, "\(tags.text)")

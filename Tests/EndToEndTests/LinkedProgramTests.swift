@@ -43,7 +43,7 @@ struct LinkedProgramTests {
     @Test("a link's mistakes are told in the name of the service, with its exit status", arguments: services)
     func name(_ service: String) async throws {
         let folder = try Self.links()
-        let process = try TestProcess(
+        let process = try await TestProcess(
             "\(folder.path)/\(service)",
             environment: ["ENTREPOT_SHUTDOWN_GRACE": "soon"]
         )

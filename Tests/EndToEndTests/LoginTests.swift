@@ -244,9 +244,9 @@ import Testing
             let source = "docker://\(address)/closed/a/b:t"
             let copy = ["copy", "-q", "--src-tls-verify=false", "--src-authfile", work.path + "/auth.json"]
             try "{}".write(toFile: work.path + "/auth.json", atomically: true, encoding: .utf8)
-            let refused = try TestProcess("/usr/bin/env", ["skopeo"] + copy + [source, "dir:\(work.path)/no"])
+            let refused = try await TestProcess("/usr/bin/env", ["skopeo"] + copy + [source, "dir:\(work.path)/no"])
             #expect(try await refused.exitStatus() != 0)
-            let wrong = try TestProcess(
+            let wrong = try await TestProcess(
                 "/usr/bin/env",
                 ["skopeo", "login", "--tls-verify=false"] + auth + ["-u", "anna", "-p", "wrong password", address]
             )

@@ -186,13 +186,9 @@ import Testing
         try await Self.with { scene in
             let calls = try await scene.deployment.client.withTransaction { transaction in
                 try await transaction.query("DELETE FROM organization WHERE name = 'team'")
-                var calls: [Task<TestClient.Answer, any Error>] = []
-                // They end after this transaction.
-                for (method, path, body) in changes {
-                    calls.append(Task { try await scene.call(method, path, body) })
-                    // One by one: each is to wait for the deletion, and ends after this transaction.
-                    try await scene.untilWaiting(calls.count)
-                }
+                // They end after this transaction, which each of them waits for.
+                let calls = changes.map { method, path, body in Task { try await scene.call(method, path, body) } }
+                try await scene.untilWaiting(calls.count)
                 return calls
             }
             for (number, call) in calls.enumerated() {

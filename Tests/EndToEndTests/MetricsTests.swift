@@ -153,11 +153,11 @@ struct MetricsTests {
             try await Deployment.with(["cache=\(upstream.url)"], environment: environment) { deployment in
                 #expect(try await deployment.registry.get("/v2/cache/app/manifests/1").status == 200)
                 async let pull = deployment.registry.digest("/v2/cache/app/blobs/\(layer.digest)")
-                try await eventually("the layer is under way") { gate.arrivals == 1 }
+                try await eventually("the layer is under way") { gate.arrivals >= 1 }
                 deployment.fetchers[0].kill(SIGKILL)
                 try await deployment.addFetcher()
                 try await eventually("the job is rescued") {
-                    try await metrics(of: deployment.fetchers[1])["entrepot_lease_rescues_total"] == 1
+                    try await metrics(of: deployment.fetchers[1])["entrepot_lease_rescues_total"] ?? 0 >= 1
                 }
                 gate.open()
                 #expect(try await pull.digest == layer.digest)

@@ -128,7 +128,7 @@ import Testing
                 #expect(answer.status == 401 && upstream.requests.isEmpty)
             }
         }
-        let frontend = try TestProcess(
+        let frontend = try await TestProcess(
             Executables.path("registry-frontend"),
             environment: ["ENTREPOT_DEFAULT_ORGANIZATION": "No Name"]
         )

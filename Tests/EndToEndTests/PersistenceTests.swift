@@ -82,6 +82,7 @@ import Testing
                 let port = try #require(deployment.registry.base.split(separator: ":").last.flatMap { Int($0) })
                 let get = "GET /v2/up/r/blobs/\(image.blobs[1].digest) HTTP/1.1\r\nHost: x\r\n\r\n"
                 for state in ["arriving", "stored"] {
+                    if state == "stored" { try await deployment.stored() }
                     let answers = try await Self.closed(port, get + "NONSENSE\r\n\r\n")
                     #expect(Self.statuses(answers) == [200, 400], "\(state)")
                     #expect(answers.contains(blob), "\(state)")

@@ -97,7 +97,7 @@ struct ProxyHeaderTests {
         ]
     )
     func wrongSetting(_ variable: String, _ value: String, _ name: String) async throws {
-        let process = try TestProcess(Executables.path("registry-frontend"), environment: [variable: value])
+        let process = try await TestProcess(Executables.path("registry-frontend"), environment: [variable: value])
         #expect(try await process.exitStatus() == 2)
         #expect(process.lines.contains { $0.contains(name) && $0.contains(value) }, "\(process.lines)")
     }

@@ -36,13 +36,16 @@ import Testing
             let address = deployment.registry.base.dropFirst("http://".count)
             let cached = "docker://\(address)/cache/library/app:v1"
             try await run("skopeo", ["copy", "-q", "--src-tls-verify=false", cached, "dir:\(work.path)/one"])
-            let isBlobFetch = { (line: String) in line.contains("GET /v2/library/app/blobs/") }
+            // Of ours: who inspects an image asks for its configuration, too.
+            let isBlobFetch = { (line: String) in
+                line.contains("GET /v2/library/app/blobs/") && line.contains("entrepot")
+            }
             // The registry says so after it has answered.
             try await eventually("each blob was fetched") { registry.lines.filter(isBlobFetch).count == 3 }
             try await run("skopeo", ["copy", "-q", "--src-tls-verify=false", cached, "dir:\(work.path)/two"])
-            #expect(registry.lines.filter(isBlobFetch).count == 3)
             #expect(try await Self.digest(work, cached) == Self.digest(work, upstream))
             try await registry.stop()
+            #expect(registry.lines.filter(isBlobFetch).count == 3, "all that it has ever said")
             try await run("skopeo", ["copy", "-q", "--src-tls-verify=false", cached, "dir:\(work.path)/three"])
             for name in try FileManager.default.contentsOfDirectory(atPath: work.path + "/one") {
                 let first = try Data(contentsOf: URL(filePath: "\(work.path)/one/\(name)"))

@@ -57,4 +57,17 @@ struct RequestIDTests {
         #expect(RequestID(id) == nil)
         #expect(RequestID("0f-A_9.z:+/=")?.rawValue == "0f-A_9.z:+/=")
     }
+
+    @Test("a client's id that could be more than a name isn't answered with")
+    func replaced() async throws {
+        try await Deployment.with([], fetchers: 0) { deployment in
+            for id in ["a b", "{\"x\":1}", String(repeating: "a", count: 129)] {
+                let answer = try await deployment.registry.get("/v2/", [try header(): id])
+                let own = try #require(answer.headers[try header()])
+                #expect(own != id && own.count == 32)
+            }
+            let kept = try await deployment.registry.get("/v2/", [try header(): "0f-A_9.z:+/="])
+            #expect(kept.headers[try header()] == "0f-A_9.z:+/=")
+        }
+    }
 }

@@ -19,7 +19,13 @@ struct RestartTests {
     /// Sends each pull to the next frontend that says it is ready, as a load balancer does.
     private final class Balancer: Sendable {
         private struct State {
-            var backends: [(registry: TestClient, health: TestClient, isReady: Bool)] = []
+            /// Who was asked when last it said that it is ready; nil for one that isn't.
+            var backends: [(registry: TestClient, health: TestClient, readyAt: ContinuousClock.Instant?)] = []
+
+            /// A look that is long ago says nothing any more: the one that it is of may have begun to leave.
+            var ready: [TestClient] {
+                backends.filter { $0.readyAt.map { .now - $0 < .seconds(5) } == true }.map(\.registry)
+            }
             var next = 0
         }
 
@@ -27,36 +33,39 @@ struct RestartTests {
 
         func add(_ registry: TestClient, _ frontend: TestProcess) async throws {
             let health = try await frontend.internalClient()
-            state.withLock { $0.backends.append((registry, health, false)) }
+            state.withLock { $0.backends.append((registry, health, nil)) }
             await look()
         }
 
         /// Asks all of them; one that doesn't answer isn't ready.
         func look() async {
             for (index, backend) in state.withLock({ $0.backends }).enumerated() {
+                let asked = ContinuousClock.now
                 let answer = try? await backend.health.get("/readyz")
-                state.withLock { $0.backends[index].isReady = answer?.status == 200 }
+                state.withLock { $0.backends[index].readyAt = answer?.status == 200 ? asked : nil }
             }
         }
 
-        var readyCount: Int { state.withLock { $0.backends.filter(\.isReady).count } }
+        var readyCount: Int { state.withLock { $0.ready.count } }
 
         /// Nil while none is ready.
         private func pick() -> TestClient? {
             state.withLock { state in
-                let ready = state.backends.filter(\.isReady)
+                let ready = state.ready
                 guard !ready.isEmpty else { return nil }
                 state.next += 1
-                return ready[state.next % ready.count].registry
+                return ready[state.next % ready.count]
             }
         }
 
-        /// The next one that is ready. Pulls queue while none is: a busy machine may keep all from saying so in time.
-        func next() async throws -> TestClient {
-            while true {
+        /// The next one that is ready; nil when the load is over. Pulls queue while none is: a busy machine may keep all from
+        /// saying so in time.
+        func next(_ load: Load) async throws -> TestClient? {
+            while !load.isOver {
                 if let registry = pick() { return registry }
                 try await Task.sleep(for: .milliseconds(20))
             }
+            return nil
         }
     }
 
@@ -85,7 +94,7 @@ struct RestartTests {
         let layer = try #require(Self.image.blobs.last)
         try await ScriptedUpstream.with { upstream in
             upstream.add(Self.image, to: "app", tag: "1")
-            let environment = ["ENTREPOT_SHUTDOWN_DELAY": "8s"]
+            let environment = ["ENTREPOT_SHUTDOWN_DELAY": "15s"]
             try await Deployment.with(["cache=\(upstream.url)"], frontends: 2, environment: environment) { deployment in
                 let balancer = Balancer()
                 for (client, process) in zip(deployment.clients, deployment.frontends) {
@@ -95,7 +104,7 @@ struct RestartTests {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for _ in 0..<2 {
                         group.addTask {
-                            while !load.isOver { load.add(await pull(layer, from: try await balancer.next())) }
+                            while let registry = try await balancer.next(load) { load.add(await pull(layer, from: registry)) }
                         }
                     }
                     group.addTask {

@@ -31,8 +31,8 @@ struct RunningUp {
                 try program ?? Executables.path("entrepot"), "up", "--data", data, "--listen", "127.0.0.1:\(port)",
             ]
             + arguments
-        let process = try TestProcess(words[0], Array(words.dropFirst()), environment: environment)
-        let ready = try await process.line(containing: "ready: ", within: .seconds(60))
+        let process = try await TestProcess(words[0], Array(words.dropFirst()), environment: environment)
+        let ready = try await process.line(containing: "ready: ")
         guard ready == "ready: http://127.0.0.1:\(port)" else { throw TestSupportError(ready) }
         return RunningUp(process: process, port: port, data: data)
     }
@@ -62,28 +62,5 @@ struct RunningUp {
     func processes(running program: String) throws -> Set<Int32> {
         let path = try Regex("^\\S*/\(program)( -D .*)?$")
         return Set(try processes.filter { $0.value.contains(path) }.keys)
-    }
-}
-
-/// The first of so many consecutive TCP ports that are free, from a range that the kernel gives to nobody by itself.
-func freePorts(_ count: Int) throws -> Int {
-    for _ in 0..<100 {
-        let first = Int.random(in: 10_000..<30_000)
-        if (first..<first + count).allSatisfy(isFree) { return first }
-    }
-    throw TestSupportError("no \(count) free ports")
-}
-
-private func isFree(_ port: Int) -> Bool {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = UInt16(port).bigEndian
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    return withUnsafePointer(to: &address) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-        }
     }
 }

@@ -25,9 +25,12 @@ import Testing
         }
     }
 
+    /// Who falls silent is soon given up.
+    private static var quick: [String: String] { ScanScene.keyed.merging(["ENTREPOT_SCAN_LEASE": "5s"]) { $1 } }
+
     @Test("a dispatcher that is killed anywhere on its way loses no image, and what has arrived isn't sent again")
     func killed() async throws {
-        try await ScanScene.with(dispatchers: 0) { scene in
+        try await ScanScene.with(dispatchers: 0, environment: Self.quick) { scene in
             let client = scene.deployment.client
             func startAndKill(_ isHeldUp: () async throws -> Bool) async throws {
                 try await scene.deployment.addDispatcher(scanner: scene.scanner.url)
@@ -46,8 +49,8 @@ import Testing
                             try await !client.query(
                                 """
                                 SELECT 1 FROM pg_stat_activity
-                                WHERE application_name = 'scan-dispatcher' AND cardinality(pg_blocking_pids(pid)) > 0
-                                    AND query LIKE \("%" + table + "%")
+                                WHERE application_name = 'scan-dispatcher' AND datname = current_database()
+                                    AND cardinality(pg_blocking_pids(pid)) > 0 AND query LIKE \("%" + table + "%")
                                 """
                             ).isEmpty
                         }
@@ -66,7 +69,7 @@ import Testing
                 #expect(scene.sent(image) == 1, "\(obstacle)")
                 // Whoever finds that it was sent asks before anything else.
                 let asked = scene.scanner.count("GET /indexer/api/v1/index_report/\(image.digest)")
-                #expect(asked == ([.imageRow, .jobRow].contains(obstacle) ? 0 : 1), "\(obstacle)")
+                #expect([.imageRow, .jobRow].contains(obstacle) ? asked == 0 : asked >= 1, "\(obstacle)")
                 try await scene.killDispatcher()
             }
         }
@@ -74,7 +77,7 @@ import Testing
 
     @Test("a dispatcher that is killed while the scanner fails: whoever comes next sends the image once more")
     func lost() async throws {
-        try await ScanScene.with { scene in
+        try await ScanScene.with(environment: Self.quick) { scene in
             let image = try await ScanScene.image("lost")
             let gate = Gate()
             scene.scanner.fault("POST /indexer", .hold(gate), times: 1)
@@ -93,6 +96,8 @@ import Testing
     func handedOver() async throws {
         var environment = ScanScene.keyed
         environment["ENTREPOT_SHUTDOWN_GRACE"] = "10s"
+        // Only a hand-over ends this in time.
+        environment["ENTREPOT_SCAN_LEASE"] = "600s"
         let image = try await ScanScene.image("handed over")
         try await ScanScene.with(environment: environment) { scene in
             let gate = Gate()

@@ -211,7 +211,7 @@ import Testing
             #expect(try await scene.pull(digest).status == 200)
             try await scene.client.withTransaction { transaction in
                 // Whoever asks stands in line until this transaction ends.
-                try await transaction.query("LOCK TABLE manifest_scan, scan_report, manifest IN ACCESS EXCLUSIVE MODE")
+                try await transaction.query("LOCK TABLE manifest_scan, scan_report IN ACCESS EXCLUSIVE MODE")
                 #expect(try await scene.pull(digest).status == 200)
             }
         }
@@ -252,7 +252,9 @@ import Testing
 
     @Test("images that nobody has looked into are waited for, or refused until somebody has")
     func unscanned() async throws {
-        try await Self.with(dispatcher: nil) { scene in
+        var environment = Self.keyed
+        environment["ENTREPOT_SCAN_TIMEOUT"] = "300s"
+        try await Self.with(dispatcher: nil, environment: environment) { scene in
             try await scene.setPolicy(ScanPolicy(unscanned: .deny))
             let refused = try await scene.pull()
             #expect(refused.status == 403 && refused.errorCode == "DENIED")

@@ -74,7 +74,7 @@ import Testing
 
     @Test("the double is a program, too, that says what it is not")
     func program() async throws {
-        let double = try TestProcess(
+        let double = try await TestProcess(
             Executables.path("scan-double"),
             ["--port", "0", "--vulnerability", "CVE-2024-2=dpkg=Low=99"]
         )

@@ -24,7 +24,9 @@ import Testing
                         "ENTREPOT_SECURITY_SCANNER_V4_ENDPOINT": scanner.url, "ENTREPOT_FILL_DELAY": "50ms",
                     ]
                 )
-                #expect(try up.processes(running: "scan-dispatcher").count == 1)
+                try await eventually("the dispatcher runs") {
+                    try up.processes(running: "scan-dispatcher").count == 1
+                }
                 #expect(try await up.registry.get("/v2/up/a/b/manifests/t").status == 200)
                 try await eventually("it is scanned") { scanner.indexed == [image.digest.rawValue] }
                 #expect(scanner.complaints.isEmpty)
@@ -32,8 +34,9 @@ import Testing
                 #expect(try up.processes.isEmpty)
 
                 let without = try await RunningUp.start(data: folder.path)
-                #expect(try without.processes(running: "scan-dispatcher").isEmpty)
                 #expect(try await without.process.stop(SIGTERM) == 0)
+                #expect(!without.process.lines.contains { $0.contains("scan-dispatcher") })
+                #expect(up.process.lines.contains { $0.contains("scan-dispatcher") }, "else this says nothing")
             }
         }
     }
@@ -53,7 +56,7 @@ import Testing
             "ENTREPOT_SCAN_LAYERS_URL": "http://frontend:5080",
         ]
         environment["ENTREPOT_" + key] = value
-        let process = try TestProcess(Executables.path("scan-dispatcher"), environment: environment)
+        let process = try await TestProcess(Executables.path("scan-dispatcher"), environment: environment)
         #expect(try await process.exitStatus() == 2)
         #expect(process.lines.contains { $0.contains(key) }, "\(process.lines)")
         if !value.isEmpty, key.hasSuffix("PSK") { #expect(!process.lines.contains { $0.contains("\"short\"") }) }

@@ -18,7 +18,7 @@ struct UpSettingsTests {
         _ words: [String],
         _ environment: [String: String] = [:]
     ) async throws -> (status: Int32, text: String) {
-        let process = try TestProcess(Executables.path("entrepot"), words, environment: environment)
+        let process = try await TestProcess(Executables.path("entrepot"), words, environment: environment)
         let status = try await process.exitStatus()
         return (status, process.lines.joined(separator: "\n"))
     }

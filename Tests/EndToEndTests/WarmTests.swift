@@ -23,14 +23,16 @@ import Testing
         _ deployment: Deployment
     ) async throws -> (status: Int32, lines: [String]) {
         let words = ["warm"] + words + ["--postgres", deployment.database]
-        let process = try TestProcess(Executables.path("entrepot"), words)
-        return (try await process.exitStatus(within: .seconds(60)), process.lines)
+        let process = try await TestProcess(Executables.path("entrepot"), words)
+        return (try await process.exitStatus(), process.lines)
     }
 
     private static func state(_ image: String, _ deployment: Deployment) async throws -> [String] {
         let process = try await deployment.startEntrepot(["status", image])
         _ = try await process.exitStatus()
-        return process.lines
+        let lines = process.lines
+        try #require(lines.count >= 2, "\(lines)")
+        return lines
     }
 
     @Test("an image for the platforms asked for is here afterwards, and a second time costs one tag check")
@@ -96,7 +98,7 @@ import Testing
             try await Deployment.with(["up=\(upstream.url)"]) { deployment in
                 let entrepot = try Executables.path("entrepot")
                 let command = "'\(entrepot)' warm up/a/b:t --postgres \"\(deployment.database)\""
-                let script = try TestProcess("/usr/bin/script", ["-qefc", command, "/dev/null"])
+                let script = try await TestProcess("/usr/bin/script", ["-qefc", command, "/dev/null"])
                 try await script.line(containing: "[############............]")
                 gate.open()
                 #expect(try await script.exitStatus() == 0)

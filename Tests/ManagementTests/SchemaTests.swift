@@ -31,9 +31,10 @@ struct SchemaTests {
         ] as [(Schema, String, String?)]
     )
     func values(schema: Schema, text: String, expected: String?) throws {
-        // What no JSON reader takes is refused before it comes here.
-        guard (try? JSONDecoder().decode(JSON.self, from: Data(text.utf8))) != nil else { return }
-        #expect(try Self.complaint(schema, text) == expected)
+        // What this reader doesn't take is refused before it comes here.
+        let isJSON = (try? JSONDecoder().decode(JSON.self, from: Data(text.utf8))) != nil
+        #expect(isJSON || ["1e400", #""a\u0000""#].contains(text))
+        if isJSON { #expect(try Self.complaint(schema, text) == expected) }
     }
 
     @Test("an object has its members and no others; what may be left out may be null")

@@ -98,10 +98,10 @@ struct ModuleGraphTests {
         for file in files {
             let text = try String(contentsOf: folder.appending(path: file), encoding: .utf8)
             for line in text.split(separator: "\n") {
-                let words = line.split(separator: " ").filter {
-                    $0 != "package" && $0 != "@testable" && $0 != "internal"
-                }
-                if words.count >= 2, words[0] == "import" { found.insert(String(words[1])) }
+                // Attributes, an access level, `import`, the kind of what is imported, and the module.
+                let pattern =
+                    /^\s*(?:@\w+(?:\(\w+\))?\s+)*(?:\w+\s+)?import\s+(?:(?:struct|class|enum|protocol|func|typealias|let|var)\s+)?(\w+)/
+                if let match = line.firstMatch(of: pattern) { found.insert(String(match.1)) }
             }
         }
         return found

@@ -44,7 +44,7 @@ struct PrivateClusterTests {
     }
 
     private func ask(_ cluster: PrivateCluster, _ statement: String) async throws -> String {
-        let process = try TestProcess(
+        let process = try await TestProcess(
             "/usr/bin/env",
             ["psql", "-XAtc", statement, cluster.connectionString(database: "postgres")]
         )

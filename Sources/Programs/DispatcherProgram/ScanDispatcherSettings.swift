@@ -32,6 +32,12 @@ struct ScanDispatcherSettings {
         default: "4",
         help: "images that one dispatcher has with the scanner at once"
     )
+    private static let lease = SettingKey(
+        "SCAN_LEASE",
+        kind: .duration,
+        default: "5s",
+        help: "after which another dispatcher takes over from one that fell silent"
+    )
     private static let reportAge = SettingKey(
         "SCAN_REPORT_AGE",
         kind: .duration,
@@ -60,7 +66,7 @@ struct ScanDispatcherSettings {
     static let keys =
         SharedSettings.keys + ServerSettings.keys + [
             ScannerSettings.feature, ScannerSettings.endpoint, ScannerSettings.key, ScannerSettings.issuer,
-            maximumLayerSize, maximumFailures, interval, slots, reportAge, ScannerSettings.layersURL, webhookURL,
+            maximumLayerSize, maximumFailures, interval, slots, lease, reportAge, ScannerSettings.layersURL, webhookURL,
             webhookSecret, webhookSeverity,
         ]
 
@@ -90,6 +96,7 @@ struct ScanDispatcherSettings {
                 : "\(try settings.string(ServerSettings.scheme))://\(hostname)"
         )
         scanning.slots = try settings.int(Self.slots, in: 1...1_000)
+        scanning.lease = try settings.duration(Self.lease)
         scanning.watchInterval = try settings.duration(Self.interval)
         scanning.limits.maximumFailures = try settings.int(Self.maximumFailures, in: 1...1_000)
         scanning.limits.reportAge = try settings.duration(Self.reportAge)

@@ -23,6 +23,12 @@ struct FrontendSettings {
         default: "45s",
         help: "how long a client waits for a manifest that has to be fetched"
     )
+    private static let stalePatience = SettingKey(
+        "STALE_PATIENCE",
+        kind: .duration,
+        default: "5s",
+        help: "how long a client waits for upstream's word where a stored copy may be served in its place"
+    )
     private static let stallTimeout = SettingKey(
         "BLOB_STALL_TIMEOUT",
         kind: .duration,
@@ -71,7 +77,7 @@ struct FrontendSettings {
 
     static let keys =
         SharedSettings.keys + ServerSettings.keys + [
-            listenAddress, manifestTimeout, stallTimeout, relaxedLogging, logRetention, scanTimeout,
+            listenAddress, manifestTimeout, stalePatience, stallTimeout, relaxedLogging, logRetention, scanTimeout,
             defaultOrganization, ScannerSettings.key, ScannerSettings.issuer, ServerSettings.certificate,
             ServerSettings.key, ServerSettings.shutdownDelay, trustedProxies, trustedProxyFields,
         ]
@@ -89,6 +95,7 @@ struct FrontendSettings {
         frontend.host = listen.host
         frontend.port = listen.port
         frontend.manifestDeadline = try settings.duration(Self.manifestTimeout)
+        frontend.stalePatience = try settings.duration(Self.stalePatience)
         let hostname = try settings.string(ServerSettings.hostname)
         guard hostname.isEmpty || Authority.isValid(hostname) else {
             throw settings.invalid(ServerSettings.hostname, hostname, "expected a host, with a port if need be")

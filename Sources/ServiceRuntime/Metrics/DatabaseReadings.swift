@@ -39,7 +39,6 @@ struct DatabaseReadings: Service {
             while !Task.isCancelled {
                 do {
                     let values = try await read()
-                    isUp.set(1)
                     for (reading, meter) in told where values[reading] == nil {
                         meter.destroy()
                         told[reading] = nil
@@ -49,6 +48,8 @@ struct DatabaseReadings: Service {
                         meter.set(value)
                         told[reading] = meter
                     }
+                    // Last: who sees it sees the others.
+                    isUp.set(1)
                 } catch is CancellationError {
                     return
                 } catch {

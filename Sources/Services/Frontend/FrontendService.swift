@@ -20,6 +20,8 @@ package struct FrontendService: Service {
         package var port = 5080
         /// How long a client waits for a manifest that has to be fetched.
         package var manifestDeadline: Duration = .seconds(45)
+        /// How long a client whose organization may serve a stored copy waits for upstream's word.
+        package var stalePatience: Duration = .seconds(5)
         /// How long a client waits for the next byte of a blob.
         package var stallDeadline: Duration = .seconds(120)
         /// How long a client may take none of the bytes it asked for.
@@ -101,6 +103,7 @@ package struct FrontendService: Service {
             notifier: notifier,
             hub: hub,
             deadline: configuration.manifestDeadline,
+            patience: configuration.stalePatience,
             logger: logger
         )
         recorder = PullRecorder(client: client, logger: logger)

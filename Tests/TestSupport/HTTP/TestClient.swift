@@ -101,7 +101,14 @@ package final class TestClient: Sendable {
         _ headers: HTTPFields,
         _ body: [UInt8]?
     ) -> HTTPTransportRequest {
-        HTTPTransportRequest(method: method, url: base + path, headers: headers, body: body.map { .bytes($0) })
+        HTTPTransportRequest(
+            method: method,
+            url: base + path,
+            headers: headers,
+            body: body.map { .bytes($0) },
+            // Longer than any server waits.
+            deadlines: HTTPTransportDeadlines(connect: .seconds(60), firstByte: .seconds(330), idle: .seconds(330))
+        )
     }
 
     private final class HashingSink: ResponseSink {
@@ -145,8 +152,11 @@ private func exchange(_ port: Int, _ request: String, _ thenEnds: Bool, _ untilC
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = UInt16(port).bigEndian
     address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    var patience = timeval(tv_sec: thenEnds || untilClosed ? 60 : 5, tv_usec: 0)
-    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    func bePatient(seconds: Int) {
+        var patience = timeval(tv_sec: seconds, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    }
+    bePatient(seconds: 60)
     let isConnected = withUnsafePointer(to: &address) { pointer in
         pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
             connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
@@ -159,9 +169,11 @@ private func exchange(_ port: Int, _ request: String, _ thenEnds: Bool, _ untilC
     var buffer = [UInt8](repeating: 0, count: 65_536)
     while true {
         let count = recv(descriptor, &buffer, buffer.count, 0)
-        if count < 0, untilClosed { throw TestSupportError("the server doesn't close the connection") }
+        if count < 0, untilClosed, errno != ECONNRESET { throw TestSupportError("the server doesn't close the connection") }
         if count <= 0 { break }
         answer += buffer[..<count]
+        // What has begun to answer and then says nothing more keeps the connection open.
+        if !thenEnds, !untilClosed { bePatient(seconds: 5) }
     }
     return String(decoding: answer, as: UTF8.self)
 }

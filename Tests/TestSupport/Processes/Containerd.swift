@@ -24,7 +24,7 @@ package final class Containerd: Sendable {
             """
         let file = folder.path + "/config.toml"
         try configuration.write(toFile: file, atomically: true, encoding: .utf8)
-        process = try TestProcess("/usr/bin/env", ["containerd", "-c", file])
+        process = try await TestProcess("/usr/bin/env", ["containerd", "-c", file])
         try await process.line(containing: "containerd successfully booted")
     }
 

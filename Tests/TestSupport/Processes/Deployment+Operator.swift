@@ -11,7 +11,7 @@ extension Deployment {
     /// Environment of commands that act for the superuser; he is made when he is first needed.
     package func operatorEnvironment() async throws -> [String: String] {
         try await operatorLogin.value { [self] in
-            let migrate = try TestProcess(
+            let migrate = try await TestProcess(
                 Executables.path("entrepot"),
                 ["migrate", "--postgres", database],
                 environment: ["ENTREPOT_ADMIN_PASSWORD": Self.operatorPassword]
@@ -49,7 +49,7 @@ extension Deployment {
             try password.write(toFile: file, atomically: true, encoding: .utf8)
             words += ["--password-file", file]
         }
-        return try TestProcess(
+        return try await TestProcess(
             Executables.path("entrepot"),
             words,
             environment: try await operatorEnvironment()
@@ -60,7 +60,7 @@ extension Deployment {
     @discardableResult
     package func entrepot(_ words: [String], password: String? = nil) async throws -> String {
         let process = try await startEntrepot(words, password: password)
-        let status = try await process.exitStatus(within: .seconds(60))
+        let status = try await process.exitStatus()
         let text = process.lines.joined(separator: "\n")
         guard status == 0 else {
             throw TestSupportError("entrepot \(words.joined(separator: " ")) ended with \(status):\n\(text)")

@@ -45,7 +45,7 @@ package final class Deployment: Sendable {
         cluster: PostgresCluster? = nil,
         _ body: (Deployment) async throws -> Result
     ) async throws -> Result {
-        await permits.acquire()
+        try await permits.acquire()
         defer { permits.release() }
         let deployment = try await Deployment(
             proxies,
@@ -108,7 +108,7 @@ package final class Deployment: Sendable {
     /// - Parameter settings: of this frontend alone
     package func addFrontend(_ settings: [String: String] = [:]) async throws {
         let listen = ["ENTREPOT_LISTEN_ADDRESS": "127.0.0.1:0"]
-        let process = try start("registry-frontend", listen.merging(environment) { $1 }.merging(settings) { $1 })
+        let process = try await start("registry-frontend", listen.merging(environment) { $1 }.merging(settings) { $1 })
         let line = try await process.line(containing: "listening address=")
         guard let address = line.split(separator: "=").last else { throw TestSupportError(line) }
         running.withLock { running in
@@ -120,7 +120,7 @@ package final class Deployment: Sendable {
     /// - Parameter settings: of this fetcher alone
     package func addFetcher(_ settings: [String: String] = [:]) async throws {
         let allowed = ["ENTREPOT_SSRF_ALLOWED_HOSTS": "127.0.0.1"]
-        let process = try start("upstream-fetcher", allowed.merging(environment) { $1 }.merging(settings) { $1 })
+        let process = try await start("upstream-fetcher", allowed.merging(environment) { $1 }.merging(settings) { $1 })
         try await process.line(containing: "started")
         running.withLock { $0.fetchers.append(process) }
     }
@@ -133,7 +133,7 @@ package final class Deployment: Sendable {
             "ENTREPOT_SCAN_LAYERS_URL": registry.base,
             "ENTREPOT_SECURITY_SCANNER_INDEXING_INTERVAL": "200ms",
         ]
-        let process = try start("scan-dispatcher", own.merging(environment) { $1 }.merging(settings) { $1 })
+        let process = try await start("scan-dispatcher", own.merging(environment) { $1 }.merging(settings) { $1 })
         try await process.line(containing: "started")
         running.withLock { $0.dispatchers.append(process) }
     }
@@ -154,7 +154,7 @@ package final class Deployment: Sendable {
     }
 
     private func addKeeper(_ program: String, _ settings: [String: String]) async throws {
-        let process = try start(program, environment.merging(settings) { $1 })
+        let process = try await start(program, environment.merging(settings) { $1 })
         try await process.line(containing: "started")
         running.withLock { $0.keepers.append(process) }
     }
@@ -185,7 +185,7 @@ package final class Deployment: Sendable {
         _ words: [String],
         _ settings: [String: String] = [:]
     ) async throws -> [String] {
-        let process = try start(program, settings, words: words)
+        let process = try await start(program, settings, words: words)
         let status = try await process.exitStatus()
         guard status == 0 else {
             throw TestSupportError("\(program) ended with \(status):\n\(process.lines.joined(separator: "\n"))")
@@ -197,19 +197,23 @@ package final class Deployment: Sendable {
         _ program: String,
         _ settings: [String: String],
         words: [String] = []
-    ) throws -> TestProcess {
+    ) async throws -> TestProcess {
         let common = [
             "ENTREPOT_DB_URI": database,
             "ENTREPOT_BLOB_DIRECTORY": storage.path + "/storage",
             "ENTREPOT_LOG_FORMAT": "text",
             "ENTREPOT_LOG_LEVEL": "debug",
-            // Tests count what upstream is asked for: a heartbeat that is late must not cost a request.
+            // Tests count what upstream and scanner are asked for: a heartbeat that is late must not cost a request.
             "ENTREPOT_FETCHER_LEASE": "20s",
+            "ENTREPOT_SCAN_LEASE": "20s",
+            // Nor is a slow machine an upstream's failure.
+            "ENTREPOT_STALE_PATIENCE": "60s",
+            "ENTREPOT_MANIFEST_TIMEOUT": "120s",
             // Tests count what upstream is asked for; those of fills say when.
             "ENTREPOT_FILL_DELAY": "0",
             "ENTREPOT_DB_CONNECTION_POOLING_MAX": "8",
         ]
-        return try TestProcess(
+        return try await TestProcess(
             programs.map { "\($0)/\(program)" } ?? Executables.path(program),
             words,
             environment: common.merging(settings) { $1 }

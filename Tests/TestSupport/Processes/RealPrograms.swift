@@ -8,14 +8,9 @@ import Glibc
 package func run(
     _ program: String,
     _ arguments: [String],
-    within limit: Duration = .seconds(60)
+    within limit: Duration = .seconds(120)
 ) async throws -> String {
-    // Away from the cooperative pool: starting a program blocks until it has started.
-    let process = try await withCheckedThrowingContinuation { continuation in
-        DispatchQueue.global().async {
-            continuation.resume(with: Result { try TestProcess("/usr/bin/env", [program] + arguments) })
-        }
-    }
+    let process = try await TestProcess("/usr/bin/env", [program] + arguments)
     let status = try await process.exitStatus(within: limit)
     let text = process.lines.joined(separator: "\n")
     guard status == 0 else {
@@ -62,7 +57,7 @@ package final class DockerRegistry: Sendable {
         }
         let file = folder.path + "/config.yml"
         try configuration.write(toFile: file, atomically: true, encoding: .utf8)
-        process = try TestProcess("/usr/bin/env", ["docker-registry", "serve", file])
+        process = try await TestProcess("/usr/bin/env", ["docker-registry", "serve", file])
         try await process.line(containing: "listening on")
     }
 
@@ -97,7 +92,7 @@ package final class ForwardProxy: Sendable {
             """
         let file = folder.path + "/tinyproxy.conf"
         try configuration.write(toFile: file, atomically: true, encoding: .utf8)
-        process = try TestProcess("/usr/bin/env", ["tinyproxy", "-d", "-c", file])
+        process = try await TestProcess("/usr/bin/env", ["tinyproxy", "-d", "-c", file])
         let client = TestClient(url)
         try await eventually("tinyproxy answers") {
             let answer = try? await client.get("/")  // not yet listening

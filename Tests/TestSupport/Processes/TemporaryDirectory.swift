@@ -28,40 +28,6 @@ package final class TemporaryDirectory: Sendable {
     deinit { try? FileManager.default.removeItem(atPath: path) }  // what stays is in the way of nobody
 }
 
-/// A TCP port of the loopback address that nobody uses at the moment. Somebody may take it before it is used: for
-/// programs only that can't choose a port themselves.
-package func freePort() throws -> Int { try ClosedPort().port }
-
-/// A TCP port of the loopback address that is taken, and where nobody listens, for as long as this lives: connections to it
-/// are refused, whatever else the machine does.
-package final class ClosedPort: Sendable {
-    package let port: Int
-    private let descriptor: Int32
-
-    package init() throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        port = try Self.bindAny(descriptor)
-    }
-
-    deinit { close(descriptor) }
-}
-
-extension ClosedPort {
-    fileprivate static func bindAny(_ descriptor: Int32) throws -> Int {
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-                bind(descriptor, pointer, length) == 0 && getsockname(descriptor, pointer, &length) == 0
-            }
-        }
-        guard isBound else { throw TestSupportError("no free port") }
-        return Int(UInt16(bigEndian: address.sin_port))
-    }
-}
-
 /// Polls a condition that lives in another process, where there is nothing to wait on.
 package func eventually(
     _ what: String,

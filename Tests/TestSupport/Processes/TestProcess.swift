@@ -11,29 +11,28 @@ package final class TestProcess: Sendable {
     private let output = ProgramOutput()
 
     /// - Parameter environment: added to our own
-    package init(_ path: String, _ arguments: [String] = [], environment: [String: String] = [:]) throws {
+    package init(_ path: String, _ arguments: [String] = [], environment: [String: String] = [:]) async throws {
         name = URL(filePath: path).lastPathComponent
         let words = ["/usr/bin/setpriv", "--pdeathsig=KILL", "--", path] + arguments
         let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        let start = Handover<Result<Child, any Error>>()
         // The kernel kills the program when the *thread* that started it ends, and threads of the cooperative pool end
         // after some idle seconds. So the thread that reads its lines starts it.
-        Thread { [output] in
-            var ends: (read: Int32, write: Int32) = (-1, -1)
-            let result = Result {
-                ends = try Child.makePipe()
-                defer { close(ends.write) }
-                return try Child(words, environment: variables, output: ends.write)
-            }
-            start.give(result)
-            if case .success(let child) = result {
-                output.read(from: ends.read)
-                output.finish(status: child.wait())
-            }
-            if ends.read != -1 { close(ends.read) }
-        }.start()
-        guard let result = start.take(within: .seconds(60)) else { throw TestSupportError("\(path) doesn't start") }
-        child = try result.get()
+        child = try await withCheckedThrowingContinuation { [output] start in
+            Thread {
+                var ends: (read: Int32, write: Int32) = (-1, -1)
+                let result = Result {
+                    ends = try Child.makePipe()
+                    defer { close(ends.write) }
+                    return try Child(words, environment: variables, output: ends.write)
+                }
+                start.resume(with: result)
+                if case .success(let child) = result {
+                    output.read(from: ends.read)
+                    output.finish(status: child.wait())
+                }
+                if ends.read != -1 { close(ends.read) }
+            }.start()
+        }
     }
 
     deinit { child.kill(SIGKILL) }
@@ -46,13 +45,13 @@ package final class TestProcess: Sendable {
 
     /// The first line that contains the text, past or to come.
     @discardableResult
-    package func line(containing text: String, within limit: Duration = .seconds(30)) async throws -> String {
+    package func line(containing text: String, within limit: Duration = .seconds(120)) async throws -> String {
         if let line = await output.wait(for: text, within: limit) { return line }
         throw TestSupportError("\(name) never said \"\(text)\":\n\(lines.suffix(30).joined(separator: "\n"))")
     }
 
     /// Exit status, or the negative number of the signal that ended it.
-    package func exitStatus(within limit: Duration = .seconds(30)) async throws -> Int32 {
+    package func exitStatus(within limit: Duration = .seconds(120)) async throws -> Int32 {
         _ = await output.wait(for: nil, within: limit)
         guard let status = output.status else { throw TestSupportError("\(name) doesn't end") }
         return status
@@ -60,7 +59,7 @@ package final class TestProcess: Sendable {
 
     /// Ends it and waits for its end.
     @discardableResult
-    package func stop(_ signal: Int32 = SIGTERM, within limit: Duration = .seconds(30)) async throws -> Int32 {
+    package func stop(_ signal: Int32 = SIGTERM, within limit: Duration = .seconds(120)) async throws -> Int32 {
         kill(signal)
         return try await exitStatus(within: limit)
     }

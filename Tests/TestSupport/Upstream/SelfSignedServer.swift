@@ -9,7 +9,7 @@ package final class SelfSignedServer: Sendable {
     package init() async throws {
         certificate = try await Certificate()
         port = try freePort()
-        process = try TestProcess(
+        process = try await TestProcess(
             "/usr/bin/env",
             [
                 "openssl", "s_server", "-accept", "127.0.0.1:\(port)", "-key", certificate.keyFile, "-cert",
