@@ -15,8 +15,6 @@ package final class PullRecorder: Service {
     /// A batch is one statement; what is beyond waits for the next one.
     private static let maximumBatch = 2_000
     private static let maximumPending = 100_000
-    /// Of writing what is left at the end: each waits for a fifth of a second at the most for rows that somebody holds.
-    private static let lastAttempts = 20
 
     package enum Flush: Sendable {
         case done
@@ -27,14 +25,18 @@ package final class PullRecorder: Service {
 
     private let client: PostgresClient
     private let logger: Logger
+    private let lastAttempts: Int
     private let store = PullStore()
     private let clock = ContinuousClock()
     /// When each was last.
     private let pending = Mutex<[PullTouch: ContinuousClock.Instant]>([:])
 
-    package init(client: PostgresClient, logger: Logger) {
+    /// - Parameter lastAttempts: to write what is left at the end; each waits for a fifth of a second at the most for rows that
+    ///   somebody holds
+    package init(client: PostgresClient, logger: Logger, lastAttempts: Int = 20) {
         self.client = client
         self.logger = logger
+        self.lastAttempts = lastAttempts
     }
 
     package func record(_ touch: PullTouch) {
@@ -53,7 +55,7 @@ package final class PullRecorder: Service {
         }
         // Shielded from the cancellation: what was pulled last is written, too. Whoever holds some of the rows doesn't for long.
         await Task {
-            for _ in 0..<Self.lastAttempts {
+            for _ in 0..<lastAttempts {
                 guard await flush() == .givesWay else { break }
             }
         }.value

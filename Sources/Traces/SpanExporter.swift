@@ -21,6 +21,9 @@ package struct SpanExporter: Service {
     /// However long a collector asks us to wait.
     private static let longestPause: Duration = .seconds(60)
 
+    /// How long a collector may take for one batch.
+    package var patience: Duration = .seconds(5)
+
     private let queue: SpanQueue
     private let url: String
     private let service: String
@@ -106,7 +109,7 @@ package struct SpanExporter: Service {
                     url: url,
                     headers: [.contentType: "application/json"],
                     body: .bytes(Array(try JSONEncoder().encode(document))),
-                    deadlines: HTTPTransportDeadlines(firstByte: .seconds(5), idle: .seconds(5), total: .seconds(5))
+                    deadlines: HTTPTransportDeadlines(firstByte: patience, idle: patience, total: patience)
                 )
             )
             switch response.head.status {

@@ -222,11 +222,11 @@ struct BlockingIOTests {
         let (first, second) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
         async let one = BlockingIO.run {
             first.signal()
-            return second.wait(timeout: .now() + 10)
+            return second.wait(timeout: .now() + 60)
         }
         async let two = BlockingIO.run {
             second.signal()
-            return first.wait(timeout: .now() + 10)
+            return first.wait(timeout: .now() + 60)
         }
         #expect(try await one == .success)
         #expect(try await two == .success)

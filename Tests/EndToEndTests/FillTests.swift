@@ -135,7 +135,10 @@ import Testing
                 #expect(report.upstreams.map(\.rate_limit_remaining) == [7])
                 #expect(report.upstreams.map(\.maximum_connections) == [3])
                 #expect(report.organizations.map(\.tags) == [1] && report.organizations[0].incomplete_images == 1)
-                let bad = try await TestProcess(entrepot, ["upstream", "limit", "quay.io", "--connections", "0"] + database)
+                let bad = try await TestProcess(
+                    entrepot,
+                    ["upstream", "limit", "quay.io", "--connections", "0"] + database
+                )
                 #expect(try await bad.exitStatus() == 2)
                 let nobody = try await TestProcess(entrepot, ["status", "--data", deployment.storage.path])
                 #expect(try await nobody.exitStatus() == 2)

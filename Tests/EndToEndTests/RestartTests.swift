@@ -104,7 +104,9 @@ struct RestartTests {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for _ in 0..<2 {
                         group.addTask {
-                            while let registry = try await balancer.next(load) { load.add(await pull(layer, from: registry)) }
+                            while let registry = try await balancer.next(load) {
+                                load.add(await pull(layer, from: registry))
+                            }
                         }
                     }
                     group.addTask {

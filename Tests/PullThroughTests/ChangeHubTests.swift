@@ -19,8 +19,8 @@ struct ChangeHubTests {
                 bench.hub.add(connected, for: .queue("nobody's"))
                 group.addTask { try await bench.hub.run() }
                 defer { group.cancelAll() }
-                let isConnected = await connected.wait(atMost: .seconds(20))
-                #expect(isConnected, "whoever waits is woken after a connection was made")
+                let isConnected = await connected.wait(atMost: .seconds(120))
+                try #require(isConnected, "whoever waits is woken after a connection was made")
                 try await body(bench)
             }
         }
@@ -39,12 +39,12 @@ struct ChangeHubTests {
                 bench.hub.add(second, for: topic)
                 bench.hub.add(other, for: .blob("sha256:b"))
                 await bench.notifier.notify(channel, [item])
-                #expect(await waiting.wait(atMost: .seconds(20)), "\(topic)")
-                #expect(await second.wait(atMost: .seconds(20)), "\(topic)")
+                #expect(await waiting.wait(atMost: .seconds(120)), "\(topic)")
+                #expect(await second.wait(atMost: .seconds(120)), "\(topic)")
                 #expect(await !other.wait(atMost: .milliseconds(20)), "\(topic)")
                 bench.hub.remove(waiting, for: topic)
                 await bench.notifier.notify(channel, [item])
-                #expect(await second.wait(atMost: .seconds(20)), "\(topic)")
+                #expect(await second.wait(atMost: .seconds(120)), "\(topic)")
                 #expect(await !waiting.wait(atMost: .milliseconds(20)), "\(topic)")
                 bench.hub.remove(other, for: .blob("sha256:b"))
             }
@@ -54,11 +54,11 @@ struct ChangeHubTests {
     @Test("an organization that changes is told by its name")
     func organizations() async throws {
         try await withHub { bench in
-            let (names, tell) = AsyncStream.makeStream(of: String?.self)
-            bench.hub.onChange(of: .organizations) { tell.yield($0) }
+            let names = Journal<String?>()
+            bench.hub.onChange(of: .organizations) { names.note($0) }
             await bench.notifier.notify(.organizations, ["acme"])
-            var iterator = names.makeAsyncIterator()
-            #expect(await iterator.next() == .some("acme"))
+            try await eventually("it is told") { !names.entries.isEmpty }
+            #expect(names.entries == ["acme"])
         }
     }
 }

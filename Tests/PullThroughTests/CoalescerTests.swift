@@ -15,8 +15,10 @@ struct CoalescerTests {
         let coalescer = Coalescer<String, Int>()
         let gate = Gate()
         let works = Atomic(0)
+        let begun = Atomic(0)
         let ask: @Sendable () async throws -> Int = {
-            try await coalescer.value(for: "key") {
+            begun.add(1, ordering: .relaxed)
+            return try await coalescer.value(for: "key") {
                 works.add(1, ordering: .relaxed)
                 await gate.pass()
                 return 7
@@ -24,7 +26,9 @@ struct CoalescerTests {
         }
         try await withThrowingTaskGroup(of: Int.self) { group in
             for _ in 0..<20 { group.addTask { try await ask() } }
-            try await eventually("the work has begun") { gate.arrivals > 0 }
+            try await eventually("the work has begun, and all have come") {
+                gate.arrivals > 0 && begun.load(ordering: .relaxed) == 20
+            }
             gate.open()
             for try await value in group { #expect(value == 7) }
         }
@@ -55,7 +59,14 @@ struct CoalescerTests {
             }
         }
         try await eventually("the first works") { gate.arrivals == 1 }
-        let second = Task { try await coalescer.value(for: "key") { 2 } }
+        let isThere = Gate()
+        let second = Task {
+            isThere.open()
+            return try await coalescer.value(for: "key") { 2 }
+        }
+        await isThere.pass()
+        // It has begun; that it waits by now can't be seen, and isn't needed.
+        try await Task.sleep(for: .milliseconds(20))
         first.cancel()
         gate.open()
         await #expect(throws: CancellationError.self) { try await first.value }

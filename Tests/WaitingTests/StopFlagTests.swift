@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Synchronization
 import Testing
 import Waiting
 
-@Suite("Stop flag")
+@Suite("Stop flag", .timeLimit(.minutes(1)))
 struct StopFlagTests {
     @Test("everybody who waits is let go when it is set, and whoever comes later doesn't wait")
-    func set() async {
+    func set() async throws {
         let flag = StopFlag()
-        await withTaskGroup(of: Bool.self) { group in
-            for _ in 0..<50 {
-                group.addTask {
-                    await flag.wait()
-                    return flag.isSet
-                }
-            }
+        let begun = Atomic(0)
+        let wait: @Sendable () async -> Bool = {
+            begun.add(1, ordering: .relaxed)
+            await flag.wait()
+            return flag.isSet
+        }
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            for _ in 0..<50 { group.addTask { await wait() } }
+            while begun.load(ordering: .relaxed) < 50 { try await Task.sleep(for: .milliseconds(5)) }
+            try await Task.sleep(for: .milliseconds(20))  // most of them wait by now
             #expect(!flag.isSet)
             flag.set()
-            for await isSet in group { #expect(isSet) }
+            for try await isSet in group { #expect(isSet) }
         }
         flag.set()
         await flag.wait()

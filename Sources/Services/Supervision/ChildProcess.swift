@@ -19,6 +19,8 @@ package final class ChildProcess: Sendable {
         package var stopSignal: Int32 = SIGTERM
         /// How long it may take to end before it is killed.
         package var stopGrace: Duration = .seconds(20)
+        /// Before a start that follows a crash; each next crash doubles it, up to ten seconds.
+        package var firstPause: Duration = .milliseconds(100)
         /// Account to run as; nil for our own.
         package var account: String?
         /// Exit status of a first start that says that another one would end alike; nil for none.
@@ -30,8 +32,6 @@ package final class ChildProcess: Sendable {
         }
     }
 
-    /// Pauses before starts that follow a crash.
-    private static let firstPause: Duration = .milliseconds(100)
     private static let longestPause: Duration = .seconds(10)
     /// A process that ran for so long is healthy: its next crash counts as the first.
     private static let healthyAfter: Duration = .seconds(30)
@@ -53,7 +53,7 @@ package final class ChildProcess: Sendable {
     /// Runs the process until ``stop()``; returns once it has ended.
     /// - Throws: ``ChildRefusal``
     package func run() async throws {
-        var pause = Self.firstPause
+        var pause = configuration.firstPause
         var isFirst = true
         while !stopping.isSet {
             try Task.checkCancellation()
@@ -72,13 +72,13 @@ package final class ChildProcess: Sendable {
             }
             isFirst = false
             if stopping.isSet { return }
-            if ContinuousClock.now - start > Self.healthyAfter { pause = Self.firstPause }
+            if ContinuousClock.now - start > Self.healthyAfter { pause = configuration.firstPause }
             logger.warning(
                 "process ended, starting it again",
                 metadata: ["process": "\(name)", "status": "\(end)", "pause": "\(pause)"]
             )
             await stopping.wait(atMost: pause)
-            pause = min(pause * 2, Self.longestPause)
+            pause = min(pause * 2, max(configuration.firstPause, Self.longestPause))
         }
     }
 

@@ -35,6 +35,7 @@ struct CancellationTests {
         try await withServer(Self.silentAfter(Self.part)) { server, transport in
             let gate = Gate()
             let task = Task {
+                defer { gate.open() }  // a failure is waited for no longer
                 for try await _ in try await transport.send(.init(url: server.url)).body { gate.open() }
             }
             await gate.pass()
@@ -49,7 +50,10 @@ struct CancellationTests {
         try await withServer(Self.silentAfter(Self.part)) { server, transport in
             let gate = Gate()
             let sink = RecordingSink(onWrite: { gate.open() })
-            let task = Task { try await transport.receive(.init(url: server.url), into: sink) }
+            let task = Task {
+                defer { gate.open() }
+                return try await transport.receive(.init(url: server.url), into: sink)
+            }
             await gate.pass()
             task.cancel()
             await #expect(throws: CancellationError.self) { _ = try await task.value }

@@ -92,7 +92,7 @@ struct DeadlineTests {
                 try connection.pause(milliseconds: 20)
             }
         }
-        let error = try await failure(script, .init(idle: .seconds(2), total: .seconds(3)))
+        let error = try await failure(script, .init(idle: .seconds(8), total: .seconds(9)))
         #expect(error.code == .totalTimeout)
     }
 
@@ -103,7 +103,7 @@ struct DeadlineTests {
             try connection.send("HTTP/1.1 200 OK\r\nContent-Length: \(64 << 20)\r\n\r\n")
             try connection.send([UInt8](repeating: 0, count: 1 << 20), times: 64) { _ in }
         }) { server, transport in
-            let deadlines = HTTPTransportDeadlines(idle: .seconds(2), total: .seconds(3))
+            let deadlines = HTTPTransportDeadlines(idle: .seconds(8), total: .seconds(9))
             let response = try await transport.send(.init(url: server.url, deadlines: deadlines))
             try await eventually("the transfer was ended") { server.open == 0 }
             let error = try await #require(throws: HTTPTransportError.self) {

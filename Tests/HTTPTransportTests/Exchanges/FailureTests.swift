@@ -205,11 +205,13 @@ struct FailureTests {
             if head.contains("/slow-") { connection.awaitClose() }
         }) { server in
             let secret = "s3cret"
+            let closed = try ClosedPort()
+            defer { withExtendedLifetime(closed) {} }
             let tail = "-\(secret)?sig=\(secret)"
             let urls = [
                 server.url + "/part" + tail, server.url + "/odd" + tail, server.url + "/slow" + tail,
                 server.url + "/gone" + tail, "http://user:\(secret)@127.0.0.1/", "ftp://127.0.0.1/\(secret)",
-                "http://127.0.0.1:\(try freePort())/x" + tail, "https://127.0.0.1:\(server.port)/x" + tail,
+                "http://127.0.0.1:\(closed.port)/x" + tail, "https://127.0.0.1:\(server.port)/x" + tail,
                 "http://\(String(repeating: "a", count: 64)).invalid/x" + tail,
             ]
             try await withTransport { transport in

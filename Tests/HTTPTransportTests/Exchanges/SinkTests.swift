@@ -107,19 +107,22 @@ struct SinkTests {
 
     @Test("time that a sink takes isn't the server's")
     func slowSink() async throws {
+        let isRested = DispatchSemaphore(value: 0)
         try await withServer({ connection in
             try connection.request()
             try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n1")
-            try connection.pause(milliseconds: 4_000)
+            guard isRested.wait(timeout: .now() + 60) == .success else { return }
             try connection.send("2")
             connection.awaitClose()
         }) { server, transport in
             let isFirst = Atomic(true)
             let sink = RecordingSink(onWrite: {
-                if isFirst.exchange(false, ordering: .relaxed) { Thread.sleep(forTimeInterval: 3.5) }
+                guard isFirst.exchange(false, ordering: .relaxed) else { return }
+                Thread.sleep(forTimeInterval: 9)
+                isRested.signal()
             })
             // Shorter than the sink takes, longer than the server is silent afterwards.
-            let deadlines = HTTPTransportDeadlines(idle: .seconds(3))
+            let deadlines = HTTPTransportDeadlines(idle: .seconds(8))
             try await transport.receive(.init(url: server.url, deadlines: deadlines), into: sink)
             #expect(sink.bytes == Array("12".utf8))
         }

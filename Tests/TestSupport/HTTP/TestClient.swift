@@ -169,7 +169,9 @@ private func exchange(_ port: Int, _ request: String, _ thenEnds: Bool, _ untilC
     var buffer = [UInt8](repeating: 0, count: 65_536)
     while true {
         let count = recv(descriptor, &buffer, buffer.count, 0)
-        if count < 0, untilClosed, errno != ECONNRESET { throw TestSupportError("the server doesn't close the connection") }
+        if count < 0, untilClosed, errno != ECONNRESET {
+            throw TestSupportError("the server doesn't close the connection")
+        }
         if count <= 0 { break }
         answer += buffer[..<count]
         // What has begun to answer and then says nothing more keeps the connection open.

@@ -209,6 +209,7 @@ package final class Deployment: Sendable {
             // Nor is a slow machine an upstream's failure.
             "ENTREPOT_STALE_PATIENCE": "60s",
             "ENTREPOT_MANIFEST_TIMEOUT": "120s",
+            "ENTREPOT_SHUTDOWN_GRACE": "60s",
             // Tests count what upstream is asked for; those of fills say when.
             "ENTREPOT_FILL_DELAY": "0",
             "ENTREPOT_DB_CONNECTION_POOLING_MAX": "8",

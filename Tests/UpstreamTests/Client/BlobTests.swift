@@ -156,7 +156,7 @@ struct BlobTests {
     func stalled() async throws {
         let gate = Gate()
         var deadlines = UpstreamClient.Deadlines()
-        deadlines.idle = .seconds(3)
+        deadlines.idle = .seconds(10)
         try await withBlob(deadlines: deadlines) { upstream, client, repository, sink in
             upstream.fault("GET ", .stall(after: 1_000, gate))
             let failure = try await failure {
