@@ -12,6 +12,7 @@ final class PQConnection {
     /// Statements that the server was asked to prepare. One that wasn't confirmed in time may be prepared nevertheless, so its
     /// name isn't used again.
     private var preparations = 0
+
     /// How long a cancelled or overdue statement may take to end before the connection is given up.
     private let cancelPatience: Duration
 
