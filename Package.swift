@@ -273,9 +273,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "HTTPTransport", "Metadata", "Models", "OCI", "Postgres", "Upstream", crypto, httpTypes,
-                hummingbirdCore,
-                logging, nioCore, nioPosix, serviceLifecycle,
+                "HTTPTransport", "Metadata", "Models", "OCI", "Postgres", "Upstream", "Waiting", crypto, httpTypes,
+                hummingbirdCore, logging, nioCore, nioPosix, serviceLifecycle,
             ],
             path: "Tests/TestSupport",
             exclude: ["Clair/digest.schema.json", "Clair/layer.schema.json", "Clair/manifest.schema.json"],

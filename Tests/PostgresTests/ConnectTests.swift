@@ -62,20 +62,8 @@ struct ConnectTests {
 
     @Test("a server that accepts and says nothing is given up at the deadline")
     func silent() async throws {
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let (listener, port) = try RawSocket.listen(backlog: 1)
         defer { close(listener) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isListening = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-                bind(listener, pointer, length) == 0 && listen(listener, 1) == 0
-                    && getsockname(listener, pointer, &length) == 0
-            }
-        }
-        #expect(isListening)
-        let port = UInt16(bigEndian: address.sin_port)
         let (error, after) = try await failure(
             "host=127.0.0.1 port=\(port) user=tester dbname=none",
             timeout: .milliseconds(100)

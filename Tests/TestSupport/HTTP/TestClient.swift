@@ -148,21 +148,14 @@ package func rawExchange(
 private func exchange(_ port: Int, _ request: String, _ thenEnds: Bool, _ untilClosed: Bool) throws -> String {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = UInt16(port).bigEndian
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
     func bePatient(seconds: Int) {
         var patience = timeval(tv_sec: seconds, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
     }
     bePatient(seconds: 60)
-    let isConnected = withUnsafePointer(to: &address) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-        }
+    guard RawSocket.connect(descriptor, to: port) else {
+        throw TestSupportError("port \(port) doesn't accept connections")
     }
-    guard isConnected else { throw TestSupportError("port \(port) doesn't accept connections") }
     _ = Glibc.send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL))
     if thenEnds { shutdown(descriptor, Int32(SHUT_WR)) }
     var answer: [UInt8] = []
