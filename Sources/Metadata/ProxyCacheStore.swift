@@ -46,7 +46,7 @@ package struct ProxyCacheStore: Sendable {
                 upstream_registry = coalesce(\(upstream?.registry), upstream_registry),
                 upstream_namespace = CASE WHEN \(upstream != nil) THEN \(upstream?.namespace?.rawValue)
                     ELSE upstream_namespace END,
-                insecure = coalesce(\(upstream?.isInsecure), insecure),
+                insecure = coalesce(\(upstream?.isInsecure ?? settings.isInsecure), insecure),
                 freshness_s = coalesce(\(settings.freshnessSeconds), freshness_s),
                 expiration_s = coalesce(\(settings.expirationSeconds), expiration_s),
                 staleness_s = CASE WHEN \(settings.stalenessSeconds != nil) THEN \(staleness) ELSE staleness_s END,
@@ -69,7 +69,8 @@ package struct ProxyCacheStore: Sendable {
 
     /// SQL: whether those who get the credentials of row `c` after a change got them before.
     private static func keepsLogin(_ settings: ProxyCacheSettings) -> Query {
-        let isSameServer = settings.upstream.map { isServer(of: $0) } ?? "true"
+        let isSameScheme = settings.isInsecure.map { isInsecure -> Query in "c.insecure = \(isInsecure)" } ?? "true"
+        let isSameServer = settings.upstream.map { isServer(of: $0) } ?? isSameScheme
         let addsNoHost = settings.realmHosts.map { hosts -> Query in "\(hosts)::text[] <@ c.realm_hosts" } ?? "true"
         return "\(isSameServer) AND \(addsNoHost)"
     }

@@ -42,7 +42,6 @@ struct HealthTests {
         async let pull = deployment.registry.digest("/v2/cache/app/blobs/\(layer.digest)")
         try await eventually("the layer is under way") { gate.arrivals == 1 }
         process.kill(SIGTERM)
-        // A fetcher waits five seconds for its work, whatever its grace is: no more is asked than has to be.
         var told: TestClient.Answer?
         try await eventually("\(process.name) isn't ready") {
             told = try await health.get("/readyz")

@@ -175,6 +175,32 @@ import Testing
         }
     }
 
+    @Test("a change of the scheme alone keeps the upstream that somebody gave meanwhile, and takes no login along")
+    func concurrentScheme() async throws {
+        try await Self.with { scene in
+            let path = "organization/team/proxycache"
+            let login = #","upstream_registry_username":"u","upstream_registry_password":"p""#
+            #expect(try await scene.call(.post, path, #"{"upstream_registry":"quay.io"}"#).status == 201)
+            let change = try await scene.deployment.client.withTransaction { transaction in
+                try await transaction.query("UPDATE proxy_cache_config SET upstream_registry = 'ghcr.io'")
+                // It ends after this transaction.
+                let change = Task { try await scene.call(.put, path, #"{"insecure":true}"#) }
+                try await scene.untilWaiting(1)
+                return change
+            }
+            #expect(try await change.value.status == 200)
+            let shown = try await scene.call(.get, path).text
+            #expect(shown.contains(#""upstream_registry":"ghcr.io""#), "\(shown)")
+            #expect(shown.contains(#""insecure":true"#), "\(shown)")
+            for (body, stays) in [(#"{"insecure":true}"#, true), (#"{"insecure":false}"#, false)] {
+                #expect(try await scene.call(.put, path, "{\"insecure\":true\(login)}").status == 200)
+                #expect(try await scene.call(.put, path, body).status == 200)
+                let has = try await scene.call(.get, path).text.contains(#""has_credentials":true"#)
+                #expect(has == stays, "\(body)")
+            }
+        }
+    }
+
     @Test("what is to be changed of an organization that is removed meanwhile isn't there")
     func removedMeanwhile() async throws {
         let changes: [(HTTPRequest.Method, String, String)] = [

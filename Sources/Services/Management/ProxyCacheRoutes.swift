@@ -157,7 +157,7 @@ struct ProxyCacheRoutes: Sendable {
 
     private func create(_ call: Call) async throws -> Response {
         let organization = try call.organization
-        let (settings, login) = try Self.read(call.body, current: nil)
+        let (settings, login) = try Self.read(call.body)
         let sealed = try await seal(login, for: organization)
         try await client.withTransaction { transaction in
             guard try await store.create(settings, of: organization.id, on: transaction) else {
@@ -171,7 +171,7 @@ struct ProxyCacheRoutes: Sendable {
 
     private func edit(_ call: Call) async throws -> Response {
         let organization = try call.organization
-        let (settings, login) = try Self.read(call.body, current: organization.proxyCache?.upstream)
+        let (settings, login) = try Self.read(call.body)
         let sealed = try await seal(login, for: organization)
         // The model's form sends empty texts for none: they take a login away that is there.
         let clears = call.body.text("upstream_registry_username") == "" && login == nil
@@ -199,8 +199,15 @@ struct ProxyCacheRoutes: Sendable {
     private func validate(_ call: Call) async throws -> Response {
         let organization = try call.organization
         let current = organization.proxyCache
-        let (settings, login) = try Self.read(call.body, current: current?.upstream)
-        guard let address = settings.upstream ?? current?.upstream else {
+        let (settings, login) = try Self.read(call.body)
+        let present = current.map { current in
+            UpstreamAddress(
+                registry: current.upstream.registry,
+                namespace: current.upstream.namespace,
+                isInsecure: settings.isInsecure ?? current.upstream.isInsecure
+            )
+        }
+        guard let address = settings.upstream ?? present else {
             throw APIError.invalid("upstream_registry: is needed")
         }
         let hosts = settings.realmHosts ?? current?.realmHosts ?? []
@@ -238,14 +245,11 @@ struct ProxyCacheRoutes: Sendable {
 
     // MARK: - Reading
 
-    private static func read(
-        _ fields: Fields,
-        current: UpstreamAddress?
-    ) throws -> (ProxyCacheSettings, UpstreamCredentials?) {
+    private static func read(_ fields: Fields) throws -> (ProxyCacheSettings, UpstreamCredentials?) {
         var settings = ProxyCacheSettings()
-        let registry = fields.text("upstream_registry")
         let insecure = fields.flag("insecure")
-        if let text = registry ?? (insecure != nil ? current?.plainDescription : nil) {
+        settings.isInsecure = insecure
+        if let text = fields.text("upstream_registry") {
             let address: UpstreamAddress
             do { address = try UpstreamAddress(parsing: text) } catch {
                 throw APIError.invalid("upstream_registry: \(error.message)")
