@@ -19,6 +19,11 @@ package struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
         self.isInsecure = isInsecure
     }
 
+    /// The same place by plain HTTP, or by HTTPS; nil for as it is.
+    package func with(isInsecure: Bool?) -> UpstreamAddress {
+        UpstreamAddress(registry: registry, namespace: namespace, isInsecure: isInsecure ?? self.isInsecure)
+    }
+
     /// Throws ``ModelError`` naming what is wrong with the text.
     package init(parsing text: String) throws(ModelError) {
         var rest = Substring(text)

@@ -11,7 +11,7 @@ struct HashingLineTests {
         let line = HashingLine()
         let (entered, enter) = AsyncStream<Void>.makeStream()
         let (left, leave) = AsyncStream<Void>.makeStream()
-        // At hand, to be let go, cancelled and waited for one by one.
+        // At hand, to be let go while others wait for it.
         let first = Task {
             try await line.turn(behind: 0) {
                 enter.finish()
@@ -20,9 +20,11 @@ struct HashingLineTests {
         }
         for await _ in entered {}
         await #expect(throws: Authenticator.TooBusy.self) { try await line.turn(behind: 0) {} }
+        // At hand, to be cancelled.
         let second = Task { try await line.turn(behind: 1) {} }
         second.cancel()
         await #expect(throws: CancellationError.self) { try await second.value }
+        // At hand: it waits while the first one is let go.
         let third = Task { try await line.turn(behind: 1) { 7 } }
         leave.finish()
         try await first.value

@@ -47,6 +47,23 @@ import Testing
             }
         }
 
+        /// The answers to calls that wait for a change which somebody else makes at the same time.
+        func answers(
+            to calls: [(method: HTTPRequest.Method, path: String, body: String)],
+            during change: Query
+        ) async throws -> [TestClient.Answer] {
+            let tasks = try await deployment.client.withTransaction { transaction in
+                try await transaction.query(change)
+                // They end after this transaction, which each of them waits for.
+                let tasks = calls.map { method, path, body in Task { try await call(method, path, body) } }
+                try await untilWaiting(tasks.count)
+                return tasks
+            }
+            var answers: [TestClient.Answer] = []
+            for task in tasks { answers.append(try await task.value) }
+            return answers
+        }
+
         func entrepot(_ words: [String], password: String? = nil) async throws {
             try await deployment.entrepot(words, password: password)
         }
@@ -162,14 +179,11 @@ import Testing
     @Test("two changes of an organization at once, each of another field, are both kept")
     func concurrentChanges() async throws {
         try await Self.with { scene in
-            let change = try await scene.deployment.client.withTransaction { transaction in
-                try await transaction.query("UPDATE organization SET block_severity = 'High' WHERE name = 'team'")
-                // It ends after this transaction.
-                let change = Task { try await scene.call(.put, "organization/team", #"{"unscanned":"deny"}"#) }
-                try await scene.untilWaiting(1)
-                return change
-            }
-            #expect(try await change.value.status == 200)
+            let answers = try await scene.answers(
+                to: [(.put, "organization/team", #"{"unscanned":"deny"}"#)],
+                during: "UPDATE organization SET block_severity = 'High' WHERE name = 'team'"
+            )
+            #expect(answers.map(\.status) == [200])
             let shown = try await scene.call(.get, "organization/team").text
             #expect(shown.contains(#""block_severity":"High""#) && shown.contains(#""unscanned":"deny""#), "\(shown)")
         }
@@ -181,14 +195,11 @@ import Testing
             let path = "organization/team/proxycache"
             let login = #","upstream_registry_username":"u","upstream_registry_password":"p""#
             #expect(try await scene.call(.post, path, #"{"upstream_registry":"quay.io"}"#).status == 201)
-            let change = try await scene.deployment.client.withTransaction { transaction in
-                try await transaction.query("UPDATE proxy_cache_config SET upstream_registry = 'ghcr.io'")
-                // It ends after this transaction.
-                let change = Task { try await scene.call(.put, path, #"{"insecure":true}"#) }
-                try await scene.untilWaiting(1)
-                return change
-            }
-            #expect(try await change.value.status == 200)
+            let answers = try await scene.answers(
+                to: [(.put, path, #"{"insecure":true}"#)],
+                during: "UPDATE proxy_cache_config SET upstream_registry = 'ghcr.io'"
+            )
+            #expect(answers.map(\.status) == [200])
             let shown = try await scene.call(.get, path).text
             #expect(shown.contains(#""upstream_registry":"ghcr.io""#), "\(shown)")
             #expect(shown.contains(#""insecure":true"#), "\(shown)")
@@ -203,23 +214,16 @@ import Testing
 
     @Test("what is to be changed of an organization that is removed meanwhile isn't there")
     func removedMeanwhile() async throws {
-        let changes: [(HTTPRequest.Method, String, String)] = [
+        let changes: [(method: HTTPRequest.Method, path: String, body: String)] = [
             (.put, "organization/team", #"{"public_pull":true}"#),
             (.post, "organization/team/proxycache", #"{"upstream_registry":"quay.io"}"#),
             (.put, "organization/team/members/otto", #"{"role":"reader"}"#),
             (.put, "organization/team/robots/ci", "{}"), (.post, "organization/team/quota", #"{"limit":"1GiB"}"#),
         ]
         try await Self.with { scene in
-            let calls = try await scene.deployment.client.withTransaction { transaction in
-                try await transaction.query("DELETE FROM organization WHERE name = 'team'")
-                // They end after this transaction, which each of them waits for.
-                let calls = changes.map { method, path, body in Task { try await scene.call(method, path, body) } }
-                try await scene.untilWaiting(calls.count)
-                return calls
-            }
-            for (number, call) in calls.enumerated() {
-                let answer = try await call.value
-                #expect(answer.status == 404, "\(changes[number].1): \(answer.text)")
+            let answers = try await scene.answers(to: changes, during: "DELETE FROM organization WHERE name = 'team'")
+            for (change, answer) in zip(changes, answers) {
+                #expect(answer.status == 404, "\(change.path): \(answer.text)")
             }
         }
     }

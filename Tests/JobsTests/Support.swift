@@ -22,12 +22,21 @@ struct TestQueue: Sendable {
             try await PostgresCluster.shared().makeMigratedDatabase(),
             maximumConnections: 8
         )
-        let client = PostgresClient(configuration, logger: logger)
-        do {
+        return try await withClient(configuration) { client in
             let organization = try await makeOrganization("first", on: client)
-            let result = try await body(
+            return try await body(
                 TestQueue(configuration: configuration, client: client, organization: organization)
             )
+        }
+    }
+
+    private static func withClient<Result>(
+        _ configuration: PostgresConfiguration,
+        _ body: (PostgresClient) async throws -> Result
+    ) async throws -> Result {
+        let client = PostgresClient(configuration, logger: logger)
+        do {
+            let result = try await body(client)
             await client.close()
             return result
         } catch {
@@ -151,12 +160,7 @@ struct TestQueue: Sendable {
     func withOwnClient(_ name: String, _ body: (PostgresClient) async throws -> Void) async throws {
         var configuration = configuration
         configuration.applicationName = name
-        let client = PostgresClient(configuration, logger: Self.logger)
-        do { try await body(client) } catch {
-            await client.close()
-            throw error
-        }
-        await client.close()
+        try await Self.withClient(configuration, body)
     }
 
     func count(_ query: Query) async throws -> Int {

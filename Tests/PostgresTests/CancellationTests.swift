@@ -13,10 +13,7 @@ struct CancellationTests {
         -> Duration
     {
         let work = Task { try await client.query("SELECT pg_sleep(60)") }
-        try await eventually("the server sleeps") {
-            try await watcher.query("SELECT 1 FROM pg_stat_activity WHERE pid = \(backend) AND wait_event = 'PgSleep'")
-                .count == 1
-        }
+        try await watcher.untilAsleep(backend)
         return await clock.measure {
             work.cancel()
             await #expect(throws: CancellationError.self) { try await work.value }

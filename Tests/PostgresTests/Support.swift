@@ -85,6 +85,14 @@ extension Queryable {
         return pid
     }
 
+    /// Returns once this process of the server runs a `pg_sleep`.
+    func untilAsleep(_ backend: Int) async throws {
+        try await eventually("the server sleeps") {
+            try await query("SELECT 1 FROM pg_stat_activity WHERE pid = \(backend) AND wait_event = 'PgSleep'")
+                .count == 1
+        }
+    }
+
     /// The first column of the first row.
     func number(_ query: Query) async throws -> Int? {
         let number: Int? = try await self.query(query).decodeFirst(Int.self)

@@ -113,11 +113,7 @@ struct TransactionTests {
                         try await transaction.query("SELECT pg_sleep(60)")
                     }
                 }
-                try await eventually("the server sleeps") {
-                    try await watcher.query(
-                        "SELECT 1 FROM pg_stat_activity WHERE pid = \(before) AND wait_event = 'PgSleep'"
-                    ).count == 1
-                }
+                try await watcher.untilAsleep(before)
                 work.cancel()
                 await #expect(throws: CancellationError.self) { try await work.value }
                 #expect(try await numbers(table, on: client).isEmpty)

@@ -116,7 +116,7 @@ struct ScanDispatcherSettings {
             throw settings.invalid(Self.webhookSeverity, severity, "expected \(Self.webhookSeverity.help)")
         }
         scanning.webhookSeverity = mildest
-        scanning.shutdownGrace = try settings.duration(SharedSettings.shutdownGrace) / 2
+        scanning.shutdownGrace = try SharedSettings.workGrace(settings)
     }
 
     private static func bytes(_ text: String) -> Int64? {

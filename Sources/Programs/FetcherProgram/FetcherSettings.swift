@@ -139,7 +139,6 @@ struct FetcherSettings {
         let delay = try settings.duration(Self.fillDelay)
         fetcher.fillDelay = try settings.bool(Self.fill) && delay > .zero ? delay : nil
         fetcher.lease = try settings.duration(Self.lease)
-        // The rest of the time is for handing back what isn't done by then: another fetcher goes on where it stands.
-        fetcher.shutdownGrace = try settings.duration(SharedSettings.shutdownGrace) / 2
+        fetcher.shutdownGrace = try SharedSettings.workGrace(settings)
     }
 }

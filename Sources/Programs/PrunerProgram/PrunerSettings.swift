@@ -52,6 +52,6 @@ struct PrunerSettings {
             let secret = try settings.secret(Self.webhookSecret)
             pruning.webhook = Webhook(url: url, secret: secret.isEmpty ? nil : secret)
         }
-        pruning.shutdownGrace = try settings.duration(SharedSettings.shutdownGrace) / 2
+        pruning.shutdownGrace = try SharedSettings.workGrace(settings)
     }
 }

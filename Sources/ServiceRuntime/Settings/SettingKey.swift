@@ -94,6 +94,12 @@ package enum SharedSettings {
         help: "how long work in progress may go on after SIGTERM"
     )
 
+    /// How long workers go on after SIGTERM. The rest of the time is for handing back what isn't done by then: another one goes
+    /// on where it stands.
+    package static func workGrace(_ settings: SettingsReader) throws -> Duration {
+        try settings.duration(shutdownGrace) / 2
+    }
+
     package static let keys = [
         database, databaseConnections, blobDirectory, proxyCache, quotaManagement, timeMachine, internalAddress,
         logLevel,

@@ -200,14 +200,7 @@ struct ProxyCacheRoutes: Sendable {
         let organization = try call.organization
         let current = organization.proxyCache
         let (settings, login) = try Self.read(call.body)
-        let present = current.map { current in
-            UpstreamAddress(
-                registry: current.upstream.registry,
-                namespace: current.upstream.namespace,
-                isInsecure: settings.isInsecure ?? current.upstream.isInsecure
-            )
-        }
-        guard let address = settings.upstream ?? present else {
+        guard let address = settings.upstream ?? current?.upstream.with(isInsecure: settings.isInsecure) else {
             throw APIError.invalid("upstream_registry: is needed")
         }
         let hosts = settings.realmHosts ?? current?.realmHosts ?? []
@@ -248,17 +241,12 @@ struct ProxyCacheRoutes: Sendable {
     private static func read(_ fields: Fields) throws -> (ProxyCacheSettings, UpstreamCredentials?) {
         var settings = ProxyCacheSettings()
         let insecure = fields.flag("insecure")
-        settings.isInsecure = insecure
         if let text = fields.text("upstream_registry") {
-            let address: UpstreamAddress
-            do { address = try UpstreamAddress(parsing: text) } catch {
+            do { settings.upstream = try UpstreamAddress(parsing: text).with(isInsecure: insecure) } catch {
                 throw APIError.invalid("upstream_registry: \(error.message)")
             }
-            settings.upstream = UpstreamAddress(
-                registry: address.registry,
-                namespace: address.namespace,
-                isInsecure: insecure ?? address.isInsecure
-            )
+        } else {
+            settings.isInsecure = insecure
         }
         settings.expirationSeconds = fields.integer("expiration_s")
         settings.freshnessSeconds = fields.integer("freshness_s")
@@ -312,6 +300,9 @@ struct ProxyCacheRoutes: Sendable {
 
     /// What the log tells of a change.
     private static func facts(_ settings: ProxyCacheSettings) -> [String: String] {
-        settings.upstream.map { ["upstream_registry": $0.plainDescription] } ?? [:]
+        var facts: [String: String] = [:]
+        facts["upstream_registry"] = settings.upstream?.plainDescription
+        facts["insecure"] = settings.isInsecure.map { "\($0)" }
+        return facts
     }
 }

@@ -32,6 +32,7 @@ package final class ChildProcess: Sendable {
         }
     }
 
+    /// Between starts that follow each other's crashes.
     private static let longestPause: Duration = .seconds(10)
     /// A process that ran for so long is healthy: its next crash counts as the first.
     private static let healthyAfter: Duration = .seconds(30)
@@ -78,7 +79,7 @@ package final class ChildProcess: Sendable {
                 metadata: ["process": "\(name)", "status": "\(end)", "pause": "\(pause)"]
             )
             await stopping.wait(atMost: pause)
-            pause = min(pause * 2, max(configuration.firstPause, Self.longestPause))
+            pause = min(pause * 2, Self.longestPause)
         }
     }
 
